@@ -1,0 +1,1 @@
+"""Userland: a folder for each app; `system` is where the machine is put together."""

@@ -1,0 +1,1 @@
+"""Proposes items for a user from everyone's ratings, and says why."""

@@ -1,0 +1,1 @@
+"""Shortens texts of any length, in words that the text vouches for."""

@@ -1,0 +1,1 @@
+"""Answers questions in the words of a knowledge base, or hands over to a human."""

@@ -1,0 +1,1 @@
+"""Boot, registry, CLI, shell: the one place that may import everything."""

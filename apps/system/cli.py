@@ -1,0 +1,78 @@
+"""The command line: what there is, and what each command takes. The work itself is imported when it is asked for."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ... import __version__
+from . import cli_apps, cli_machine, cli_models, cli_processes
+from .options import Options
+
+EPILOG = """
+[bold]Exit codes[/]: 0 done · 1 something needed is missing (doctor) · 2 what was given cannot be used · 69 a part is
+missing or busy · 70 an app or llmos failed · 74 disk · 75 limit or time over · 77 not allowed · 130 interrupted ·
+137, 143 killed, ended. `llmos exec` ends with the exit code of its program.
+"""
+
+app = typer.Typer(
+    name="llmos",
+    help="An operating system whose processor is a language model. Without a command: the shell.",
+    epilog=" ".join(EPILOG.split()),
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+app.add_typer(cli_apps.app, name="app")
+app.add_typer(cli_models.app, name="model")
+app.command()(cli_processes.ps)
+app.command()(cli_processes.log)
+app.command()(cli_processes.kill)
+app.command()(cli_processes.top)
+app.command("exec", context_settings={"allow_interspersed_args": False})(cli_machine.execute)
+app.command()(cli_machine.doctor)
+app.command()(cli_machine.demo)
+
+
+@app.command()
+def version() -> None:
+    """Say which llmos this is."""
+    typer.echo(f"llmos {__version__}")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context,
+    home: Annotated[Path | None, typer.Option(help="Where state lives; else LLMOS_HOME.", metavar="FOLDER")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A name of `llmos model list` or a GGUF file; `scripted` is none, prompts are said back."),
+    ] = None,
+    streams: Annotated[int, typer.Option(min=1, max=256, help="Sequences computed at a time.")] = 16,
+    window: Annotated[int, typer.Option(min=256, help="Tokens that one process can see at a time.")] = 4096,
+    way: Annotated[
+        Literal["exact", "fast"], typer.Option(help="exact: an answer never depends on what else runs.")
+    ] = "exact",
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and all that is logged.")] = False,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
+) -> None:
+    """Take the global options; without a command, become the shell."""
+    given = context.obj = context.obj or Options()
+    assert isinstance(given, Options)
+    given.home_folder, given.model, given.streams, given.window = home, model, streams, window
+    given.way, given.debug = way, debug
+    if debug:
+        import logging
+
+        logging.getLogger().setLevel(logging.DEBUG)
+    if context.invoked_subcommand is None:
+        from .shell import run_shell
+
+        raise typer.Exit(run_shell(given))

@@ -1,0 +1,72 @@
+"""`llmos ps`, `log`, `kill`, `top`: looking at processes, and ending them, from any terminal."""
+
+from typing import Annotated
+
+import typer
+
+_AS_JSON = typer.Option("--json", help="Print one JSON object a line and nothing else.")
+
+
+def ps(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Also those that have ended.")] = False,
+    as_json: Annotated[bool, _AS_JSON] = False,
+) -> None:
+    """Processes that live now."""
+    from .display import out, print_json, process_table
+    from .look import processes
+
+    rows = processes(context.obj.home, everything=everything)
+    if as_json:
+        for row in rows:
+            print_json(row)
+    else:
+        out().print(process_table(rows))
+
+
+def log(
+    context: typer.Context,
+    pid: int,
+    as_json: Annotated[bool, _AS_JSON] = False,
+    pages: Annotated[bool, typer.Option("--context", help="The pages it has in its window now.")] = False,
+) -> None:
+    """What a process asked for and got, call by call."""
+    from .display import out, print_json
+    from .look import call_lines, calls, page_lines, pages_of, process_head
+
+    home = context.obj.home
+    if pages:
+        view = pages_of(home, pid)
+        if as_json:
+            print_json(view)
+        else:
+            out().print(page_lines(view))
+        return
+    record, entries = calls(home, pid)
+    if as_json:
+        for entry in entries:
+            print_json(entry)
+    else:
+        out().print(process_head(record))
+        out().print(call_lines(entries))
+
+
+def kill(
+    context: typer.Context,
+    pid: int,
+    signal: Annotated[str, typer.Option("--signal", "-s", help="INT, TERM, KILL, STOP or CONT.")] = "TERM",
+) -> None:
+    """Send a signal to a process."""
+    from .look import send_signal
+
+    send_signal(context.obj.home, pid, signal)
+
+
+def top(
+    context: typer.Context,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+) -> None:
+    """The process table, again and again, until Ctrl-C."""
+    from .look import watch
+
+    watch(context.obj.home, every)

@@ -1,0 +1,56 @@
+"""Talking to the llmos that holds a home, from another terminal."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...kernel.errors import Unavailable, from_dict
+from .home import Home
+
+SOCKET = "control"
+PATIENCE = 10.0
+"""Seconds until a llmos that does not answer counts as hung."""
+
+
+class NotRunning(Unavailable):
+    """No llmos runs on this home."""
+
+    code = "not_running"
+
+
+@contextmanager
+def short_path(folder: Path) -> Iterator[str]:
+    """A path to a folder that always fits into a socket's address (107 bytes), valid inside the block."""
+    handle = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{handle}"
+    finally:
+        os.close(handle)
+
+
+def ask(home: Home, call: str, **fields: Any) -> Any:
+    """One call of `control`; raises `NotRunning`, `Unavailable`, or the error that was answered."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(PATIENCE)
+        try:
+            with short_path(home.run) as folder:
+                line.connect(f"{folder}/{SOCKET}")
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+            raise NotRunning(f"no llmos runs on {home.root}", hint="start one with llmos") from None
+        except PermissionError:
+            raise Unavailable(f"{home.run} is another user's", hint="name a home of your own with --home") from None
+        try:
+            line.sendall(json.dumps({"call": call, **fields}).encode() + b"\n")
+            with line.makefile("rb") as answers:
+                answer = json.loads(answers.readline() or b"{}")
+        except (TimeoutError, ConnectionError) as problem:
+            raise Unavailable(f"the llmos on {home.root} does not answer: {problem}", hint="end it") from None
+    if "error" in answer:
+        raise from_dict(answer["error"])
+    if "ok" not in answer:
+        raise Unavailable(f"the llmos on {home.root} hung up", hint="try again")
+    return answer["ok"]

@@ -1,0 +1,105 @@
+"""What a running llmos answers to other terminals.
+
+JSON lines over a socket in HOME/run that only its user may open:
+
+    {"call": "ps"}                                 ->  {"ok": [row, ...]}
+    {"call": "kill", "pid": 3, "signal": "TERM"}   ->  {"ok": null}
+    {"call": "context", "pid": 3}                  ->  {"ok": {"window", "used", "pages", "faults", "evictions"}}
+    {"call": "ping"}                               ->  {"ok": {"pid"}}
+    anything else                                  ->  {"error": {"code", "message", "hint", "details"}}
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from ...kernel.errors import BadInput, OSFault
+from ...kernel.machine import Machine
+from ...kernel.process import Process, Signal
+from .boot import Running
+from .client import SOCKET, short_path
+
+
+@asynccontextmanager
+async def serve(running: Running) -> AsyncIterator[None]:
+    """Answer until the block is left. The home's lock is held, so a socket that lies there is nobody's."""
+    path = running.home.run / SOCKET
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with short_path(running.home.run) as folder:
+        listener.bind(f"{folder}/{SOCKET}")
+        os.chmod(path, 0o600)
+    open_lines: set[asyncio.Task[None]] = set()
+
+    def opened(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = asyncio.ensure_future(_converse(running.machine, reader, writer))
+        open_lines.add(line)
+        line.add_done_callback(open_lines.discard)
+
+    server = await asyncio.start_unix_server(opened, sock=listener)
+    try:
+        yield
+    finally:
+        server.close()
+        for line in open_lines:
+            line.cancel()
+        path.unlink(missing_ok=True)
+
+
+async def _converse(machine: Machine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError, ValueError):  # gone, or a line longer than the reader takes
+        while line := await reader.readline():
+            try:
+                answer = {"ok": await _answer(machine, line)}
+            except OSFault as fault:
+                answer = {"error": fault.to_dict()}
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+    writer.close()
+
+
+async def _answer(machine: Machine, line: bytes) -> Any:
+    try:
+        asked = dict(json.loads(line))
+    except (ValueError, TypeError):
+        raise BadInput("a request is one JSON object a line") from None
+    match asked:
+        case {"call": "ping"}:
+            return {"pid": os.getpid()}
+        case {"call": "ps"}:
+            return machine.snapshot()
+        case {"call": "kill", "pid": int(pid), "signal": str(name)}:
+            return await kill(machine, pid, name)
+        case {"call": "context", "pid": int(pid)}:
+            return context(machine.table.get(pid))
+    raise BadInput(f"no such request: {asked.get('call')!r}", hint="this llmos may be of another version")
+
+
+async def kill(machine: Machine, pid: int, name: str) -> None:
+    """Send a signal by name; raises `BadInput` for a process that has ended."""
+    if name.upper() not in Signal.__members__:
+        raise BadInput(f"no signal {name!r}", hint=f"signals are {', '.join(Signal.__members__)}")
+    if not machine.table.get(pid).alive:
+        raise BadInput(f"process {pid} has ended", hint="llmos ps lists those that live")
+    await machine.signal(pid, Signal[name.upper()])
+
+
+def context(process: Process) -> dict[str, Any]:
+    """The window of a living process in plain values, pages in their order. Raises `BadInput` for an ended one."""
+    if not process.alive:
+        raise BadInput(f"process {process.pid} has ended", hint="only living processes have pages")
+    view = process.context.view()
+    pages = [
+        {
+            "handle": page.handle, "role": page.role, "kind": page.kind.value, "label": page.label,
+            "tokens": page.tokens, "resident": page.resident, "text": page.text,
+        }
+        for page in view.pages
+    ]  # fmt: skip
+    return {
+        "window": view.window, "used": view.used, "faults": view.faults, "evictions": view.evictions, "pages": pages,
+    }  # fmt: skip

@@ -1,0 +1,112 @@
+"""The main job: three apps at the same time on one model, over the examples, with answers as they come."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from ...kernel.errors import NotFound
+from ...kernel.process import Process
+from .arguments import parse
+from .boot import Running
+from .describe import description_of
+from .display import clean, out, process_table
+from .options import Options
+from .output import AppOutput, fault_line, remainder
+from .registry import Registry
+from .session import session
+
+_TAIL = 60  # characters of an answer under way
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process of the demo: the words of its command line, below ``llmos app run``."""
+
+    app: str
+    words: tuple[str, ...]
+    owner: str
+    title: str
+
+
+def jobs() -> list[Job]:
+    """Four customers, three readers of documents, three readers of books."""
+    questions = (
+        "How long do I have to return shoes?", "How much do you charge for sending a parcel to France?",
+        "How do I cancel my order from half an hour ago?", "Do you sell fishing rods?",
+    )  # fmt: skip
+    documents = ("flood-in-the-archive.txt", "market-square-decision.txt", "head-torch-test.md")
+    tables = ("--items", "catalog/items.csv", "--ratings", "catalog/ratings.csv")
+    return [
+        *(Job("support", ("--kb", "shop/articles", question), "customer", question) for question in questions),
+        *(Job("summarize", (f"documents/{name}", "--words", "60"), "editor", name) for name in documents),
+        *(Job("recommend", (*tables, "--user", n, "-k", "3"), "reader", f"reader {n}") for n in ("17", "42", "101")),
+    ]
+
+
+async def run_demo(options: Options, examples: Path | None) -> int:
+    """Run all jobs together; 0 when every one of them did its work."""
+    folder = _folder(examples)
+    console = out()
+    async with session(options) as running:
+        started = time.monotonic()
+        pairs = [(job, *_start(running, job, folder)) for job in jobs()]
+        with _shown(console, running, [(process, output) for _, process, output in pairs]):
+            waits = [_ended(console, running.launcher.registry, *pair) for pair in pairs]
+            await asyncio.gather(*waits)
+        took = time.monotonic() - started
+        rows = running.machine.snapshot()
+        console.print(process_table(rows, title=f"{len(pairs)} processes of three apps on one model"))
+        tokens = sum(row["tokens_out"] for row in rows)
+        console.print(f"\n{took:.1f} s in all, {tokens} tokens written, {running.machine.parts.engine.info.name}")
+    return 1 if any(process.error for _, process, _ in pairs) else 0
+
+
+def _folder(examples: Path | None) -> Path:
+    places = [examples] if examples else [Path("examples"), Path(__file__).parents[2] / "examples"]
+    for place in places:
+        if (place / "shop" / "articles").is_dir():
+            return place
+    raise NotFound(f"no examples in {places[0]}", hint="run it in the repository, or name their folder with --examples")
+
+
+def _start(running: Running, job: Job, folder: Path) -> tuple[Process, AppOutput]:
+    info = running.launcher.registry.get(job.app)
+    given = parse(description_of(info), job.words, program=job.app, folder=folder)
+    assert given is not None
+    output = AppOutput()
+    return running.launcher.launch(job.app, given.args, owner=job.owner, output=output, handed=given.handed), output
+
+
+async def _ended(console: Console, registry: Registry, job: Job, process: Process, output: AppOutput) -> None:
+    """Print the answer of one process when it is there."""
+    await process.ended.wait()
+    rest = await remainder(registry.get(job.app), process, output.text) if not process.error else Text()
+    said = [Text(clean(output.text).strip()), rest, fault_line(process.error) if process.error else Text()]
+    head = Text.assemble((f"{process.pid} {job.app} ", "bold cyan"), (job.title, "bold"))
+    console.print(head, *filter(None, said), Text(), sep="\n")
+
+
+@contextmanager
+def _shown(console: Console, running: Running, pairs: list[tuple[Process, AppOutput]]) -> Iterator[None]:
+    """On a terminal, the process table beneath the answers while they come; nothing elsewhere."""
+    if not console.is_terminal:
+        yield
+        return
+
+    def picture() -> Group:
+        under_way = [
+            Text(f"{process.pid} {clean(output.text)[-_TAIL:]}".replace("\n", " "), style="dim")
+            for process, output in pairs
+            if process.alive and output.text
+        ]
+        return Group(process_table(running.machine.snapshot()), *under_way)
+
+    with Live(console=console, get_renderable=picture, refresh_per_second=8, transient=True):
+        yield

@@ -1,0 +1,177 @@
+"""What an app takes, in plain values, read from its ``Args``.
+
+The code of an app from outside runs in a child, which may crash or hang alone:
+
+    python -m llmos.apps.system.describe PACKAGE        prints the description
+    python -m llmos.apps.system.describe PACKAGE show   reads a result, prints what a terminal should show
+"""
+
+import json
+import os
+import subprocess
+import sys
+import typing
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from ...kernel.errors import AppFailed, OSFault, from_dict
+from ...syscalls.api import HANDED_IN, POSITIONAL, App
+from ...syscalls.loader import load
+from .registry import AppInfo
+
+PATIENCE = 20.0
+"""Seconds that foreign code has to say what it takes."""
+
+Kind = Literal["text", "integer", "number", "flag", "json"]
+_KINDS: dict[str, Kind] = {"string": "text", "integer": "integer", "number": "number", "boolean": "flag"}
+
+
+class Taken(BaseModel):
+    """One argument of an app."""
+
+    name: str
+    kind: Kind
+    many: bool = False
+    required: bool = False
+    default: Any = None
+    positional: bool = False
+    handed: bool = False  # names a file or folder of the user's
+    help: str = ""
+    choices: list[str] = []
+    short: str = ""
+    least: int | float | None = None
+    most: int | float | None = None
+
+
+class Description(BaseModel):
+    """What an app says of itself."""
+
+    summary: str
+    takes: list[Taken]
+
+
+def describe(app: App) -> Description:
+    """Read it from the app's ``Args``."""
+    schema = app.Args.model_json_schema()
+    parts = schema.get("properties", {})
+    required = schema.get("required", [])
+    takes = [
+        _taken(name, parts[field.alias or name], schema.get("$defs", {}), _marks(field.annotation, field.metadata))
+        for name, field in app.Args.model_fields.items()
+    ]
+    for one in takes:
+        one.required = one.name in required
+    return Description(summary=app.summary or (type(app).__doc__ or "").strip().split("\n")[0], takes=takes)
+
+
+def _taken(name: str, part: dict[str, Any], defs: dict[str, Any], marks: set[object]) -> Taken:
+    inner = _resolved(part, defs)
+    many = inner.get("type") == "array"
+    if many:
+        inner = _resolved(inner.get("items", {}), defs)
+    choices = [str(value) for value in inner.get("enum", [])]
+    return Taken(
+        name=name,
+        kind=_KINDS.get(inner.get("type", "string" if choices else ""), "json"),
+        many=many,
+        default=part.get("default"),
+        positional=POSITIONAL in marks,
+        handed=HANDED_IN in marks,
+        help=part.get("description", ""),
+        choices=choices,
+        short=part.get("short", ""),
+        **_bounds(inner),
+    )
+
+
+def _bounds(inner: dict[str, Any]) -> dict[str, float]:
+    """The least and greatest value; "above 0" has a least value for whole numbers only."""
+    step = 1 if inner.get("type") == "integer" else 0
+    found = {}
+    for side, plain, beyond in (("least", "minimum", step), ("most", "maximum", -step)):
+        if plain in inner:
+            found[side] = inner[plain]
+        elif (exclusive := inner.get(f"exclusive{plain.capitalize()}")) is not None:
+            found[side] = exclusive + beyond
+    return found
+
+
+def _resolved(part: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
+    """Through references and ``X | None`` to the schema of the value itself."""
+    if "$ref" in part:
+        return _resolved(defs[part["$ref"].rpartition("/")[2]], defs)
+    real = [option for option in part.get("anyOf", []) if option.get("type") != "null"]
+    return _resolved(real[0], defs) if len(real) == 1 else part
+
+
+def _marks(annotation: Any, metadata: list[Any]) -> set[object]:
+    """The notes on a field, at whatever depth of its type they stand."""
+    found = {mark for mark in metadata if mark in (HANDED_IN, POSITIONAL)}
+    if typing.get_origin(annotation) is typing.Annotated:
+        found |= _marks(None, list(annotation.__metadata__))
+    for inner in typing.get_args(annotation):
+        found |= _marks(inner, [])
+    return found
+
+
+def description_of(info: AppInfo) -> Description:
+    """What an app takes; raises `AppFailed` for one whose code breaks."""
+    inside = not info.isolated
+    found = describe(load(info.package)) if inside else Description.model_validate_json(_ask(info, [], ""))
+    return found.model_copy(update={"summary": info.manifest.summary})
+
+
+def shown(info: AppInfo, result: Any) -> str:
+    """A result as the app itself shows it on a terminal."""
+    if info.isolated:
+        plain = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+        return _ask(info, ["show"], json.dumps(plain))
+    return load(info.package).show(result)
+
+
+def _ask(info: AppInfo, words: list[str], text: str) -> str:
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+    environment = {**kept, "PYTHONPATH": os.pathsep.join(map(str, info.path))}
+    command = [sys.executable, "-m", "llmos.apps.system.describe", info.package, *words]
+    try:
+        ended = subprocess.run(
+            command, input=text, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise AppFailed(f"{info.name} hangs when it is imported", hint=f"see {info.folder / 'app.py'}") from None
+    if ended.returncode:
+        raise _failure(info, ended)
+    return ended.stdout
+
+
+def _failure(info: AppInfo, ended: "subprocess.CompletedProcess[str]") -> OSFault:
+    """The child's last words: an error it knows, or whatever its code printed when it broke."""
+    last = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
+    try:
+        return from_dict(json.loads(last))
+    except (ValueError, TypeError, AttributeError):
+        return AppFailed(f"{info.name} failed: {last}", hint=f"see {info.folder / 'app.py'}")
+
+
+def main() -> None:
+    """Entry point of the child."""
+    try:
+        app = load(sys.argv[1])
+        if sys.argv[2:] == ["show"]:
+            sys.stdout.write(app.show(_revived(app, json.load(sys.stdin))))
+        else:
+            sys.stdout.write(describe(app).model_dump_json())
+    except OSFault as fault:
+        sys.exit(json.dumps(fault.to_dict()))
+
+
+def _revived(app: App, plain: Any) -> Any:
+    """The result as ``main`` returned it, where its return type says what that was."""
+    kind = typing.get_type_hints(app.main).get("return")
+    is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
+    return kind.model_validate(plain) if is_model and kind is not None and isinstance(plain, dict) else plain
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""`llmos doctor`: what this machine offers, what is missing, and what to do about it."""
+
+import asyncio
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from rich.text import Text
+
+from ...kernel.errors import OSFault
+from ...kernel.sandbox import probe
+from ...kernel.translate import translate
+from .display import clean, out, print_json
+from .home import Home
+from .options import Options
+
+State = Literal["ok", "warn", "missing"]
+_USEFUL = ("avx", "avx2", "f16c", "fma", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
+_NAMES = {"asimd": "NEON", "asimddp": "dot product", "i8mm": "int8 matrices"}
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line. ``missing`` is something llmos cannot do without; with ``warn`` it does less, or is slower."""
+
+    name: str
+    state: State
+    detail: str
+    advice: str = ""
+
+
+def examine(options: Options) -> Iterator[Check]:
+    """Every check, one after the other; none changes anything but the home's own folders."""
+    looks: list[Callable[[Home], Check]] = [_processor, _memory, _disk, _python, _database, _llama, _home]
+    for look in looks:
+        yield look(options.home)
+    yield _model(options)
+    yield _embedder()
+    yield _chroma()
+    yield from _sandbox()
+
+
+def _processor(_: Home) -> Check:
+    cores = len(os.sched_getaffinity(0))
+    found = [flag for flag in _USEFUL if flag in _flags()]
+    detail = f"{cores} cores, {platform.machine()}, {' '.join(_NAMES.get(f, f) for f in found) or 'no vector units'}"
+    if {"avx2", "asimd"} & set(found):
+        return Check("processor", "ok", detail)
+    return Check("processor", "warn", detail, "answers will be slow: there is neither AVX2 nor NEON")
+
+
+def _flags() -> set[str]:
+    """Of the first core, as Linux names them."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith(("flags", "Features"))), set())
+
+
+def _memory(_: Home) -> Check:
+    rows = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    total, free = (int(rows[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    detail = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free"
+    if free < _GIB:
+        return Check("memory", "warn", detail, "the embedded model wants about 1 GiB: close something, or --streams 4")
+    return Check("memory", "ok", detail)
+
+
+def _disk(home: Home) -> Check:
+    place = next(path for path in (home.root, *home.root.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    detail = f"{free / _GIB:.1f} GiB free at {place}"
+    if free < 0.3 * _GIB:
+        return Check("disk", "missing", detail, "the prepared model takes 0.15 GiB: free some room")
+    if free < 2 * _GIB:
+        return Check("disk", "warn", detail, "larger models will not fit")
+    return Check("disk", "ok", detail)
+
+
+def _python(_: Home) -> Check:
+    detail = f"{platform.python_implementation()} {platform.python_version()} at {sys.executable}"
+    return Check("python", "ok", detail)
+
+
+def _database(_: Home) -> Check:
+    detail = f"SQLite {sqlite3.sqlite_version}"
+    with sqlite3.connect(":memory:") as connection:
+        try:
+            connection.execute("CREATE VIRTUAL TABLE t USING fts5(x)")
+        except sqlite3.OperationalError:
+            return Check("database", "missing", f"{detail} without FTS5", "use a Python whose SQLite has FTS5")
+    return Check("database", "ok", f"{detail} with FTS5")
+
+
+def _llama(_: Home) -> Check:
+    """In a child: a library built for another processor dies of an illegal instruction, not of an exception."""
+    try:
+        detail = f"llama-cpp-python {version('llama-cpp-python')}"
+    except PackageNotFoundError:
+        return Check("llama.cpp", "missing", "not installed", "pip install llama-cpp-python")
+    ended = subprocess.run([sys.executable, "-c", "import llama_cpp"], capture_output=True, text=True, check=False)
+    if ended.returncode == 0:
+        return Check("llama.cpp", "ok", detail)
+    last = (ended.stderr.strip().splitlines() or [f"ended with {ended.returncode}"])[-1]
+    return Check(
+        "llama.cpp", "missing", f"{detail} does not load: {last}",
+        "pip install --force-reinstall --no-binary llama-cpp-python llama-cpp-python",
+    )  # fmt: skip
+
+
+def _home(home: Home) -> Check:
+    try:
+        home.create()
+    except OSFault as fault:
+        return Check("home", "missing", fault.message, fault.hint)
+    holder = home.holder()
+    if holder is not None:
+        return Check("home", "ok", f"{home.root}, held by process {holder}")
+    return Check("home", "ok", f"{home.root}, writable, held by nobody")
+
+
+def _model(options: Options) -> Check:
+    from ...models.catalog import Catalog
+    from ...models.faults import ModelFault
+
+    try:
+        entry = Catalog(options.home.root).get(options.model)
+    except ModelFault as fault:
+        return Check("model", "missing", fault.message, fault.hint)
+    return Check("model", "ok", str(entry))
+
+
+def _embedder() -> Check:
+    from .boot import EMBEDDER
+
+    if EMBEDDER.is_file():
+        return Check("embedder", "ok", f"static, {EMBEDDER.stat().st_size / 2**20:.1f} MiB")
+    return Check("embedder", "missing", f"{EMBEDDER} is not there", "install llmos again: the package is not whole")
+
+
+def _chroma() -> Check:
+    if find_spec("chromadb") is None:
+        return Check("chroma", "missing", "not installed", "pip install chromadb")
+    return Check("chroma", "ok", f"chromadb {version('chromadb')}")
+
+
+def _sandbox() -> Iterator[Check]:
+    try:
+        layers = asyncio.run(probe())
+    except (OSFault, OSError) as problem:
+        fault = translate(problem)
+        yield Check("sandbox", "warn", str(fault), "`llmos exec` and the call execute refuse to run anything")
+        return
+    for row in layers.rows:
+        yield Check(f"sandbox: {row.name}", "ok" if row.present else "warn", row.detail, row.advice)
+    if layers.missing:
+        lacking = ", ".join(layers.missing)
+        yield Check("sandbox", "warn", f"closed: {lacking} missing", "`llmos exec` and the call execute refuse to run")
+
+
+def report(checks: Iterable[Check], *, as_json: bool) -> int:
+    """Print each check as it is known; returns 1 when something needed is missing, else 0."""
+    styles = {"ok": "green", "warn": "yellow", "missing": "bold red"}
+    seen = []
+    for check in checks:
+        seen.append(check)
+        if as_json:
+            continue
+        state = (f"{check.state:<8}", styles[check.state])
+        out().print(Text.assemble(f"{check.name:<28} ", state, clean(check.detail)))
+        if check.advice and check.state != "ok":
+            out().print(Text(f"{'':<37}→ {clean(check.advice)}", style="yellow"))
+    missing = [check.name for check in seen if check.state == "missing"]
+    if as_json:
+        print_json({"ok": not missing, "checks": [asdict(check) for check in seen]})
+    elif missing:
+        out().print(Text(f"\nllmos cannot run: {', '.join(missing)} missing.", style="bold red"))
+    else:
+        out().print("\nEverything that llmos needs is there.")
+    return 1 if missing else 0

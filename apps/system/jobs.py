@@ -1,0 +1,257 @@
+"""Jobs of the shell: a pipeline under way, its processes, and whether somebody watches it.
+
+Stages run one after the other, for an app reads its input as a whole. A job gets a number when it leaves the
+foreground. Everything here belongs to the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+
+from ...kernel.errors import BadInput, Interrupted, NotFound, OSFault
+from ...kernel.process import Process, Signal
+from ...kernel.translate import translate
+from .arguments import Given, parse
+from .boot import Running
+from .describe import description_of
+from .display import print_json
+from .output import AppOutput, Asker, plain_result, remainder
+from .pipeline import Command, Pipeline, expand
+from .registry import AppInfo
+from .run import launch
+from .talk import Talk
+from .texts import read_text, rendered, write_text
+
+Builtin = Callable[[Sequence[str], str], Awaitable[RenderableType]]
+"""A command of the shell itself: its words without the name, and what was piped in."""
+
+
+TALK = "?"
+"""What stands for a command where a line is plain language."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One line under way. ``output`` holds what its last stage says."""
+
+    pipeline: Pipeline
+    output: AppOutput
+    number: int | None = None
+    processes: list[Process] = field(default_factory=list)  # of the stage that runs now
+    task: asyncio.Task[int] | None = None
+    front: asyncio.Event = field(default_factory=asyncio.Event)  # set while it is in the foreground
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    faults: list[OSFault] = field(default_factory=list)
+    interrupts: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether it is over."""
+        return self.task is not None and self.task.done()
+
+    @property
+    def state(self) -> str:
+        """As `jobs` shows it."""
+        return "done" if self.done else "stopped" if self.stopped.is_set() else "running"
+
+
+class Jobs:
+    """Runs pipelines on a machine."""
+
+    def __init__(self, running: Running, builtins: dict[str, Builtin], show: Callable[[RenderableType], None]) -> None:
+        self.running = running
+        self.show = show  # a table and the like, to whoever watches
+        self.builtins = builtins
+        self.status = 0
+        self.talk = Talk(running)
+        self._numbered: dict[int, Job] = {}
+        self._sending: set[asyncio.Task[None]] = set()
+
+    # -- starting --
+
+    def start(self, pipeline: Pipeline, ask: Asker | None) -> Job:
+        """Begin a pipeline; nobody watches it yet."""
+        job = Job(pipeline, AppOutput())
+        if ask is not None:
+            job.output = AppOutput(_when_in_front(job, ask))
+        job.task = asyncio.ensure_future(self._run(job, job.output))
+        return job
+
+    async def _run(self, job: Job, last: AppOutput) -> int:
+        """All stages; the exit code of the one that failed, else 0."""
+        text = ""
+        try:
+            for place, command in enumerate(job.pipeline.commands):
+                final = place + 1 == len(job.pipeline.commands) and command.target is None
+                output = last if final else AppOutput(last.ask)
+                code = await self._stage(job, command, text, output)
+                if code:
+                    return code
+                text = output.text
+                if command.target is not None:
+                    write_text(self._one(command.target), text, append=command.append)
+                    text = ""
+        except asyncio.CancelledError:
+            return self._failed(job, Interrupted("interrupted"))
+        except Exception as problem:
+            fault = translate(problem)
+            if fault is None:
+                raise
+            return self._failed(job, fault)
+        return 0
+
+    async def _stage(self, job: Job, command: Command, text: str, output: AppOutput) -> int:
+        if command.source is not None:
+            text = read_text(self._one(command.source))
+        name, *words = [found for word in command.words for found in expand(word, Path.cwd(), self.status)]
+        if name == TALK:
+            return await self._talk(job, " ".join(words), output)
+        if name not in self.builtins:
+            return await self._app(job, name, words, text, output)
+        said = await self.builtins[name](words, text)
+        if output is job.output and job.front.is_set() and not isinstance(said, str):
+            self.show(said)
+        else:
+            output.write(said if isinstance(said, str) else rendered(said))
+        return 0
+
+    def _one(self, word: Any) -> Path:
+        found = expand(word, Path.cwd(), self.status)
+        if len(found) > 1:
+            raise BadInput(f"{word.text} fits {len(found)} files", hint="name one")
+        return Path(found[0])
+
+    async def _app(self, job: Job, name: str, words: list[str], text: str, output: AppOutput) -> int:
+        info = self.running.launcher.registry.get(name)
+        given = parse(await asyncio.to_thread(description_of, info), words, program=name, folder=Path.cwd())
+        if given is None:
+            return 0
+        parts = given.split(info.manifest.each)
+        outputs = [output] if len(parts) == 1 else [AppOutput(output.ask) for _ in parts]
+        try:
+            for part, own in zip(parts, outputs, strict=True):
+                job.processes.append(launch(self.running, info, part, own, text))
+        except OSFault:
+            self._send(job.processes, Signal.KILL)
+            raise
+        code = 0
+        for part, process, own in zip(parts, list(job.processes), outputs, strict=True):
+            await process.ended.wait()
+            await self._said(info, part, process, own, output)
+            code = code or process.exit_code or 0
+            if process.error is not None:
+                self._failed(job, process.error)
+        job.processes = []
+        return code
+
+    async def _talk(self, job: Job, line: str, output: AppOutput) -> int:
+        process = self.talk.begin(line, output)
+        job.processes = [process]
+        await self.talk.answered(process)
+        job.processes = []
+        if process.error is not None:
+            self._failed(job, process.error)
+        return process.exit_code or 0
+
+    async def _said(self, info: AppInfo, part: Given, process: Process, own: AppOutput, output: AppOutput) -> None:
+        """What an ended process has to say, into the stage's output."""
+        if part.json:
+            file = io.StringIO()
+            print_json(plain_result(process), file)
+            output.write(file.getvalue())
+            return
+        if own is not output:
+            output.write(own.text)
+        if process.error is None and (rest := await remainder(info, process, own.text)):
+            output.write(("\n" if own.text and not own.text.endswith("\n") else "") + rest.plain)
+        if output.text and not output.text.endswith("\n"):
+            output.write("\n")
+
+    def _failed(self, job: Job, fault: OSFault) -> int:
+        job.faults.append(fault)
+        return fault.exit_code
+
+    # -- signals --
+
+    def interrupt(self, job: Job) -> None:
+        """Ctrl-C: INT to its processes, KILL when it comes again; a command of the shell is broken off."""
+        job.interrupts += 1
+        living = [process for process in job.processes if process.alive]
+        self._send(living, Signal.INT if job.interrupts == 1 else Signal.KILL)
+        if not living and job.task is not None:
+            job.task.cancel()
+
+    def stop(self, job: Job) -> None:
+        """Ctrl-Z: STOP, and out of the foreground; a command of the shell itself cannot be stopped."""
+        if any(process.alive for process in job.processes):
+            self._send(job.processes, Signal.STOP)
+            self.enlist(job)
+            job.stopped.set()
+
+    def go_on(self, job: Job) -> None:
+        """CONT."""
+        job.interrupts = 0
+        job.stopped.clear()
+        self._send(job.processes, Signal.CONT)
+
+    async def end(self, job: Job) -> None:
+        """KILL all it has; returns when nothing is left."""
+        for process in job.processes:
+            if process.alive:
+                await self.running.machine.signal(process.pid, Signal.KILL)
+        if job.task is not None:
+            job.task.cancel()
+            await asyncio.wait({job.task})
+
+    def _send(self, processes: Sequence[Process], signal: Signal) -> None:
+        for process in processes:
+            if process.alive:
+                sending = asyncio.ensure_future(self.running.machine.signal(process.pid, signal))
+                self._sending.add(sending)
+                sending.add_done_callback(self._sending.discard)
+
+    # -- the list --
+
+    def enlist(self, job: Job) -> int:
+        """Give a job a number, if it has none."""
+        if job.number is None:
+            job.number = max(self._numbered, default=0) + 1
+            self._numbered[job.number] = job
+        return job.number
+
+    def forget(self, job: Job) -> None:
+        """Take a job off the list."""
+        if job.number is not None:
+            self._numbered.pop(job.number, None)
+
+    def listed(self) -> list[Job]:
+        """Jobs with a number, oldest first."""
+        return list(self._numbered.values())
+
+    def get(self, word: str | None = None) -> Job:
+        """The job ``1`` or ``%1``; without a word the newest. Raises `NotFound`."""
+        if word is None:
+            if not self._numbered:
+                raise NotFound("there is no job", hint="end a line with & to start one, or stop one with Ctrl-Z")
+            return self._numbered[max(self._numbered)]
+        number = word.removeprefix("%")
+        if not number.isdigit() or int(number) not in self._numbered:
+            raise NotFound(f"no job {word!r}", hint="jobs lists them")
+        return self._numbered[int(number)]
+
+
+def _when_in_front(job: Job, ask: Asker) -> Asker:
+    """A question of a job in the background waits until the job is brought to the front."""
+
+    async def asked(question: str, choices: list[str]) -> str:
+        await job.front.wait()
+        return await ask(question, choices)
+
+    return asked

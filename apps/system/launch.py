@@ -1,0 +1,96 @@
+"""Starting apps: manifest and rights in, a running process out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...kernel.errors import AppFailed
+from ...kernel.machine import Body, Machine
+from ...kernel.process import Output, Priority, Process
+from ...kernel.translate import translated
+from ...syscalls import calls as c
+from ...syscalls import remote
+from ...syscalls.api import Sys
+from ...syscalls.gate import Gate
+from ...syscalls.loader import arguments, load
+from ...syscalls.rights import narrow
+from .registry import AppInfo, Registry
+
+
+class LocalPort:
+    """Calls of an app that runs in this program."""
+
+    def __init__(self, gate: Gate, process: Process) -> None:
+        self._gate = gate
+        self._process = process
+
+    async def call(self, name: str, request: c.Request, on_text: Callable[[str], None] | None) -> c.Reply:
+        """Straight to the gate."""
+        return await self._gate.call(self._process, name, request, on_text)
+
+
+def _local_body(gate: Gate, package: str) -> Body:
+    async def run(process: Process) -> Any:
+        app = load(package)
+        result = await app.main(Sys(LocalPort(gate, process)), arguments(app, process.args))
+        if result is not None and not isinstance(result, str) and not hasattr(result, "model_dump"):
+            raise AppFailed(f"{process.app} returned a {type(result).__name__}", hint="return a model, text or None")
+        return result
+
+    return run
+
+
+class Launcher:
+    """Starts apps of a registry on a machine."""
+
+    def __init__(self, machine: Machine, registry: Registry) -> None:
+        self.machine = machine
+        self.registry = registry
+        self.gate: Gate | None = None  # set once, by boot: gate and launcher need each other
+
+    def launch(
+        self,
+        name: str,
+        args: Mapping[str, Any],
+        *,
+        owner: str,
+        output: Output,
+        parent: Process | None = None,
+        stdin: str = "",
+        handed: Mapping[str, Path] | None = None,
+        rights: list[str] | None = None,
+        priority: Priority | None = None,
+    ) -> Process:
+        """Start an app by name. Raises `NotFound`, and `BadInput` for arguments that do not fit."""
+        assert self.gate is not None
+        info = self.registry.get(name)
+        manifest = info.manifest
+        asked = [r for r in manifest.rights if rights is None or r in rights]
+        with translated():
+            return self.machine.start(
+                self._body(self.gate, info, dict(args)),
+                app=name,
+                owner=owner,
+                rights=narrow(parent.rights, asked) if parent is not None else frozenset(asked),
+                limits=manifest.limits,
+                priority=priority if priority is not None else Priority[manifest.priority.upper()],
+                output=output,
+                parent=parent,
+                args=args,
+                stdin=stdin,
+                handed=handed,
+            )
+
+    def _body(self, gate: Gate, info: AppInfo, args: dict[str, Any]) -> Body:
+        if info.isolated:
+            return remote.body(gate, info.package, [str(p) for p in info.path])
+        arguments(load(info.package), args)
+        return _local_body(gate, info.package)
+
+    async def spawn(self, parent: Process, name: str, args: dict[str, Any], rights: list[str] | None) -> Process:
+        """The system call ``process.spawn``: the child writes where its parent writes."""
+        return self.launch(
+            name, args, owner=parent.owner, output=parent.output, parent=parent, rights=rights, priority=parent.priority
+        )

@@ -1,0 +1,145 @@
+"""Looking at processes: at living ones through the llmos that runs them, at ended ones in the database."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ...kernel.errors import BadInput, NotFound
+from ...kernel.translate import translated
+from ...memory.database import Database
+from ...memory.journal import entries
+from ...memory.records import Records
+from .client import NotRunning, ask
+from .display import clean, out, process_table, rows_table, seconds
+from .home import Home
+
+Row = dict[str, Any]
+_WIDE = 160  # characters of arguments and replies on one line
+
+
+def processes(home: Home, *, everything: bool = False) -> list[Row]:
+    """Rows of living processes; with ``everything`` the ended ones of this home before them."""
+    try:
+        now: list[Row] = ask(home, "ps")
+    except NotRunning:
+        now = []
+    living = [row for row in now if row["state"] != "done"]
+    if not everything:
+        return living
+    with _database(home) as database:
+        past = [] if database is None else Records(database, writer=False).listing(everything=True, limit=1000)
+    shown = {row["pid"] for row in living}
+    rows = [{k: v for k, v in asdict(record).items() if k != "args"} for record in past if record.pid not in shown]
+    return rows + living
+
+
+def calls(home: Home, pid: int) -> tuple[Row, list[Row]]:
+    """The record of a process and the entries of its journal; raises `NotFound`."""
+    with translated(), _database(home) as database:
+        if database is None:
+            raise NotFound(f"no process {pid}", hint="nothing has run in this home yet")
+        record = Records(database, writer=False).get(pid)
+        return asdict(record), [asdict(entry) for entry in entries(database, pid)]
+
+
+def pages_of(home: Home, pid: int) -> Row:
+    """The context of a living process; raises `BadInput` for one that has ended."""
+    try:
+        view: Row = ask(home, "context", pid=pid)
+    except NotRunning:
+        calls(home, pid)
+        raise BadInput(f"process {pid} has ended", hint="only living processes have pages") from None
+    return view
+
+
+def send_signal(home: Home, pid: int, signal: str) -> None:
+    """Send it through the llmos that runs the process."""
+    try:
+        ask(home, "kill", pid=pid, signal=signal)
+    except NotRunning:
+        calls(home, pid)
+        raise BadInput(f"process {pid} has ended", hint="no llmos runs on this home") from None
+
+
+def watch(home: Home, every: float) -> None:
+    """Redraw the table until Ctrl-C; once, when standard output is no terminal."""
+    if not sys.stdout.isatty():
+        out().print(process_table(processes(home)))
+        return
+    with suppress(KeyboardInterrupt), Live(console=out(), auto_refresh=False, screen=True) as live:
+        while True:
+            rows = processes(home)
+            title = f"{home.root}  {datetime.now():%H:%M:%S}  {len(rows)} living"
+            live.update(Group(Text(title, style="dim"), Text(), process_table(rows)), refresh=True)
+            time.sleep(every)
+
+
+@contextmanager
+def _database(home: Home) -> Iterator[Database | None]:
+    """The database, to be read; None where there is none yet."""
+    if not home.database.exists():
+        yield None
+        return
+    with translated():
+        database = Database(home.database, read_only=True)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+# -- for human eyes --
+
+
+def process_head(record: Row) -> Group:
+    """The line of the table, and what the process was started with."""
+    given = clean(json.dumps(record["args"], ensure_ascii=False))
+    started = datetime.fromtimestamp(record["started"])
+    lines = [Text(f"started {started:%Y-%m-%d %H:%M:%S} with {given}", style="dim")]
+    if record["error"]:
+        lines.append(Text(clean(record["error"]), style="red"))
+    return Group(process_table([record]), *lines)
+
+
+def call_lines(rows: Sequence[Row]) -> Table:
+    """One line a call: when, what, with what, and what came back."""
+    return rows_table(("n", "at", "took", "call", ""), [_call_cells(rows[0]["asked"], row) for row in rows])
+
+
+def _call_cells(start: float, row: Row) -> list[Any]:
+    took = seconds(row["ended"] - row["asked"]) if row["ended"] else ""
+    event = row["call"].startswith("!")
+    reply = Text("no reply" if not event else "", style="yellow")
+    if row["ok"] is not None:
+        reply = Text(_short(row["reply"]), style="dim" if row["ok"] else "red")
+    said = Text.assemble(_short(row["args"]), " → " if reply else "", reply)
+    return [row["n"], f"+{row['asked'] - start:.2f}s", took, row["call"], said]
+
+
+def page_lines(view: Row) -> Group:
+    """Every page with its first words, in the order of the window."""
+    head = f"{view['used']} of {view['window']} tokens, {view['faults']} faults, {view['evictions']} evictions"
+    rows = [
+        (p["handle"], p["role"], p["kind"], p["tokens"], "in" if p["resident"] else "out", _cut(p["text"]))
+        for p in view["pages"]
+    ]
+    return Group(Text(head, style="dim"), rows_table(("page", "role", "kind", "tokens", "", ""), rows))
+
+
+def _short(value: Any) -> str:
+    return "" if not value else _cut(json.dumps(value, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
+    text = clean(" ".join(text.split()))
+    return text if len(text) <= _WIDE else text[: _WIDE - 1] + "…"

@@ -1,0 +1,159 @@
+"""`llmos app run`: one process, or one for each input with a bar for all of them."""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from ...kernel.errors import BadInput
+from ...kernel.process import Priority, Process
+from .arguments import Given
+from .boot import Running
+from .display import clean, err, out, print_json
+from .options import Options, user
+from .output import AppOutput, ask_terminal, fault_line, plain_result, remainder
+from .registry import AppInfo
+from .session import session
+
+
+class Bar:
+    """One bar on standard error for ``total`` processes; not there when standard error is no terminal."""
+
+    def __init__(self, total: int) -> None:
+        console = err()
+        columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()]
+        if total > 1:
+            columns.insert(2, MofNCompleteColumn())
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._shares = [0.0] * total
+        self._task: TaskID | None = None  # none before the first progress
+        self._closed = False
+
+    def update(self, place: int, share: float, what: str = "") -> None:
+        """Process number ``place`` has done this share (0 to 1) of its work."""
+        if self._closed:
+            return
+        if self._task is None:
+            self._progress.start()
+            self._task = self._progress.add_task(what, total=len(self._shares))
+        self._shares[place] = share
+        self._progress.update(self._task, completed=sum(self._shares))
+        if what:
+            self._progress.update(self._task, description=what)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Out of the way while something else is written."""
+        self._progress.stop()
+        yield
+        if self._task is not None and not self._closed:
+            self._progress.start()
+
+    def close(self) -> None:
+        """Take it away for good."""
+        self._closed = True
+        self._progress.stop()
+
+
+async def run_app(options: Options, info: AppInfo, given: Given) -> int:
+    """Run the app once, or once for each element of its ``each`` argument; returns the exit code."""
+    parts = given.split(info.manifest.each)
+    stdin = piped_in()
+    async with session(options) as running:
+        bar = Bar(len(parts))
+        try:
+            return await _run(running, info, parts, stdin, bar)
+        finally:
+            bar.close()
+
+
+async def _run(running: Running, info: AppInfo, parts: list[Given], stdin: str, bar: Bar) -> int:
+    live = len(parts) == 1 and not parts[0].json
+    outputs = [_output(place, bar, live=live) for place in range(len(parts))]
+    started = [launch(running, info, part, output, stdin) for part, output in zip(parts, outputs, strict=True)]
+    if len(parts) > 1:
+        bar.update(0, 0.0, info.name)
+        for place, process in enumerate(started):
+            assert process.task is not None
+            process.task.add_done_callback(partial(_count, bar, place))
+    codes = []
+    for part, process, output in zip(parts, started, outputs, strict=True):
+        await process.ended.wait()
+        label = _label(info, part) if len(parts) > 1 else ""
+        text = Text() if part.json or process.error else await remainder(info, process, output.text)
+        with bar.hidden():
+            _show(info, process, output, text, label, as_json=part.json)
+        codes.append(process.exit_code or 0)
+    return next((code for code in codes if code), 0)
+
+
+def _count(bar: Bar, place: int, _: object) -> None:
+    bar.update(place, 1.0)
+
+
+def launch(running: Running, info: AppInfo, part: Given, output: AppOutput, stdin: str) -> Process:
+    """Start the process that a command line, or a part of one, asks for."""
+    return running.launcher.launch(
+        info.name, part.args, owner=part.owner or user(), output=output, stdin=stdin, handed=part.handed,
+        priority=Priority[part.priority.upper()] if part.priority else None,
+    )  # fmt: skip
+
+
+def _output(place: int, bar: Bar, *, live: bool) -> AppOutput:
+    def sink(text: str) -> None:
+        bar.close()  # the answer itself shows how far it is
+        sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
+        sys.stdout.flush()
+
+    async def ask(question: str, choices: list[str]) -> str:
+        with bar.hidden():
+            return await ask_terminal(question, choices)
+
+    return AppOutput(
+        ask if sys.stdin.isatty() else None,
+        sink if live else None,
+        lambda share, what: bar.update(place, share, what),
+    )
+
+
+def _show(info: AppInfo, process: Process, output: AppOutput, text: Text, label: str, *, as_json: bool) -> None:
+    """What is still to be said of an ended process; ``label`` names its input where there are several."""
+    if as_json:
+        which = {"input": label} if label and process.error else {}
+        print_json({**which, **plain_result(process)})
+    else:
+        console = out()
+        if label:
+            console.print(Text(label, style="bold"))
+            output.watch(lambda words: console.print(Text(clean(words)), end=""))
+        if output.text and not output.text.endswith("\n"):
+            console.print()
+        if text:
+            console.print(text)
+        if label:
+            console.print()
+    if process.error:
+        who = f"llmos: {info.name}" + (f" {label}" if label else "")
+        err().print(fault_line(process.error, who), soft_wrap=True)
+
+
+def _label(info: AppInfo, part: Given) -> str:
+    [element] = part.args[str(info.manifest.each)]
+    return clean(str(element)).removeprefix("in/")
+
+
+def piped_in() -> str:
+    """All of standard input where it is a pipe or a file; nothing where it is a terminal or a device."""
+    try:
+        kind = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError, AttributeError):  # closed, or replaced by something without a file
+        return ""
+    try:
+        return sys.stdin.read() if stat.S_ISFIFO(kind) or stat.S_ISREG(kind) else ""
+    except UnicodeDecodeError:
+        raise BadInput("standard input is not UTF-8 text", hint="convert it, for example with iconv") from None

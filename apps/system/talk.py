@@ -1,0 +1,70 @@
+"""Plain language in the shell: one standing conversation with the app chat, a line of the user's at a time.
+
+The app asks for what the human says next; the line typed at the prompt is the answer. So it remembers what was
+said before, and it is a process like any other: ps shows it waiting, Ctrl-C interrupts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from ...kernel.errors import BadInput
+from ...kernel.process import Process, State
+from .boot import Running
+from .options import user
+from .output import AppOutput
+
+APP = "chat"
+_PLAIN = "You:"  # what the app asks when it merely waits for the next line
+
+
+class Talk:
+    """The conversation. Owned by the event loop's thread."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._lines: asyncio.Queue[str] = asyncio.Queue()
+        self._waits = asyncio.Event()  # set while the app waits for a line
+        self._hears: AppOutput | None = None  # where the answer to the last line goes
+        self._process: Process | None = None
+
+    def begin(self, line: str, output: AppOutput) -> Process:
+        """Say a line; the process that answers, started if there is none. Its words go to ``output``."""
+        self._hears = output
+        if self._process is None or not self._process.alive:
+            self._lines, self._waits = asyncio.Queue(), asyncio.Event()
+            self._process = self._running.launcher.launch(APP, {}, owner=user(), output=self)
+        elif self._process.state is State.STOPPED:
+            raise BadInput("the conversation is stopped", hint="fg goes on with it, kill ends it")
+        self._waits.clear()
+        self._lines.put_nowait(line)
+        return self._process
+
+    async def answered(self, process: Process) -> None:
+        """Until it waits for the next line, or has ended."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._waits, process.ended)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    # -- the output of the process --
+
+    def write(self, text: str) -> None:
+        """To whoever said the last line."""
+        if self._hears is not None:
+            self._hears.write(text)
+
+    def progress(self, done: float, total: float, what: str) -> None:
+        """Nothing shows it."""
+
+    async def ask(self, question: str, choices: list[str]) -> str:
+        """The next line; a question with choices, such as for a permission, goes to the human at once."""
+        if choices and self._hears is not None:
+            return await self._hears.ask(question, choices)
+        if question != _PLAIN:
+            self.write(f"{question}\n")
+        if self._lines.empty():
+            self._waits.set()
+        return await self._lines.get()

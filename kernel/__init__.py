@@ -1,0 +1,1 @@
+"""Mechanism: process table, scheduler, sandbox, signals, limits, meters."""

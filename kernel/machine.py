@@ -1,0 +1,232 @@
+"""The machine: engine, process table, scheduler, memory and sandbox as one object, and the life of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..memory.context import Context
+from ..memory.database import Database
+from ..memory.embedder import Embedder
+from ..memory.files import FileTree
+from ..memory.journal import Journal
+from ..memory.pages import PageStore
+from ..memory.recall import Recall
+from ..memory.records import Records
+from ..models.engine import Engine
+from .errors import AppFailed, LimitExceeded, NotFound, Terminated, Unavailable
+from .files import ProcessFiles
+from .limits import Account, Limits
+from .process import Output, Priority, Process, ProcessTable, Signal, State
+from .prompts import Prompts
+from .sandbox import Sandbox
+from .scheduler import Scheduler
+from .signals import deliver
+from .translate import translate
+
+Body = Callable[[Process], Awaitable[Any]]
+"""What a process runs: an app's code with its system calls, as a coroutine."""
+
+T = TypeVar("T")
+
+KILLED = 137
+QUOTA = 2**30  # bytes of one app's files
+
+
+@dataclass
+class Parts:
+    """What a machine is made of; `boot` puts it together."""
+
+    home: Path
+    engine: Engine
+    prompts: Prompts
+    database: Database
+    journal: Journal
+    records: Records
+    recall: Recall
+    embedder: Embedder
+    sandbox: Sandbox
+
+
+@dataclass
+class Machine:
+    """One running llmos. Owned by the event loop's thread."""
+
+    parts: Parts
+    table: ProcessTable = field(init=False)
+    scheduler: Scheduler = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.table = ProcessTable(self.parts.records.next_pid())
+        self.scheduler = Scheduler(self.parts.engine)
+        self._closing = False
+
+    # -- starting and ending --
+
+    def start(
+        self,
+        body: Body,
+        *,
+        app: str,
+        owner: str,
+        rights: frozenset[str],
+        limits: Limits,
+        priority: Priority,
+        output: Output,
+        parent: Process | None = None,
+        args: Mapping[str, Any] | None = None,
+        stdin: str = "",
+        handed: Mapping[str, Path] | None = None,
+    ) -> Process:
+        """Start a process; its files are handed in before its first instruction."""
+        if self._closing:
+            raise Unavailable("llmos is shutting down")
+        if parent is not None:
+            parent.account.charge("children", 1)
+        pid = self.table.new_pid()
+        process = Process(
+            pid, app, owner, rights, Account(limits, parent.account if parent else None), limits, priority, output,
+            self._context(pid), self._files(owner, app, handed or {}),
+            parent=parent.pid if parent else None, args=dict(args or {}), stdin=stdin,
+        )  # fmt: skip
+        self.parts.records.open(
+            pid, parent=process.parent, owner=owner, app=app, args=process.args,
+            priority=priority.name.lower(), started=process.started_at,
+        )  # fmt: skip
+        self.table.add(process)
+        process.task = asyncio.get_running_loop().create_task(self._live(process, body), name=f"process {pid}")
+        return process
+
+    def _context(self, pid: int) -> Context:
+        parts = self.parts
+        return Context(parts.engine.info.window, parts.prompts.measure, PageStore(parts.database, pid))
+
+    def _files(self, owner: str, app: str, handed: Mapping[str, Path]) -> ProcessFiles:
+        own = FileTree(self.parts.home / "files" / owner / app, QUOTA)
+        return ProcessFiles(own, handed)
+
+    async def _live(self, process: Process, body: Body) -> None:
+        timer = None
+        if process.limits.seconds is not None:
+            timer = asyncio.get_running_loop().call_later(process.limits.seconds, self._expire, process)
+        try:
+            process.result = await body(process)
+            process.exit_code = 0
+        except asyncio.CancelledError:
+            self._ended_by_signal(process)
+        except Exception as problem:  # noqa: BLE001 - the outermost edge of an app: its bugs end it alone
+            self._ended_by_error(process, problem)
+        process.ending = True
+        if timer is not None:
+            timer.cancel()
+        await self._tidy(process)
+
+    def _ended_by_signal(self, process: Process) -> None:
+        killed = process.dying is Signal.KILL
+        name = process.dying.name if process.dying else "TERM"
+        process.error = process.cause or Terminated(f"ended by {name}", signal=name)
+        process.exit_code = process.cause.exit_code if process.cause else KILLED if killed else Terminated.exit_code
+
+    def _ended_by_error(self, process: Process, problem: Exception) -> None:
+        fault = translate(problem)
+        if fault is None:
+            fault = AppFailed(f"{process.app} failed: {type(problem).__name__}: {problem}", hint="llmos log PID tells")
+            fault.__cause__ = problem
+        process.error = process.cause or fault
+        process.exit_code = process.error.exit_code
+
+    def _expire(self, process: Process) -> None:
+        process.cause = LimitExceeded(
+            f"the limit of {process.limits.seconds:g} seconds is reached",
+            hint="raise limits.seconds in the app's manifest", limit="seconds", most=process.limits.seconds,
+        )  # fmt: skip
+        deliver(process, Signal.TERM, self.scheduler)
+
+    async def _tidy(self, process: Process) -> None:
+        """Whatever the process held is given back before it counts as ended."""
+        for child in self.table.children(process.pid):
+            deliver(child, Signal.KILL, self.scheduler)
+        for child in self.table.children(process.pid):
+            await child.ended.wait()
+        await self.scheduler.gone(process)
+        process.usage.ended = time.monotonic()
+        process.usage.faults = process.context.faults
+        process.context.close()
+        process.settle(State.DONE)
+        self.parts.records.finish(process.pid, **self._final(process))
+        process.ended.set()
+        if process.parent is not None:
+            self.table.get(process.parent).mail.set()
+
+    def _final(self, process: Process) -> dict[str, Any]:
+        names = ("exit_code", "tokens_in", "tokens_out", "first_token_s", "seconds", "pages", "faults", "error")
+        row = process.row()
+        return {"state": "done", **{name: row[name] for name in names}}
+
+    # -- signals and waiting --
+
+    async def signal(self, pid: int, signal: Signal) -> None:
+        """Send a signal; after KILL, returns when nothing of the process is left."""
+        process = self.table.get(pid)
+        self.parts.journal.event(pid, "signal", {"signal": signal.name})
+        deliver(process, signal, self.scheduler)
+        if signal is Signal.KILL:
+            await process.ended.wait()
+
+    async def wait_child(self, parent: Process, pid: int | None) -> Process:
+        """A child of the parent that has ended and was not waited for before."""
+        if pid is not None and self.table.get(pid).parent != parent.pid:
+            raise NotFound(f"process {pid} is no child of {parent.pid}", pid=pid)
+        while True:
+            children = [c for c in self.table.children(parent.pid) if not c.collected and pid in (None, c.pid)]
+            if not children:
+                raise NotFound("there is no child to wait for", hint="spawn one first")
+            for child in children:
+                if not child.alive:
+                    child.collected = True
+                    return child
+            waits = [asyncio.ensure_future(c.ended.wait()) for c in children]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+
+    def related(self, process: Process, pid: int) -> Process:
+        """A process of the same tree, for signals; `NotFound` for any other, whether it exists or not."""
+        if pid in {p.pid for p in self.table.tree(process.pid)}:
+            return self.table.get(pid)
+        raise NotFound(f"process {pid} is not in the tree of {process.pid}", pid=pid)
+
+    async def worker(self, function: Callable[..., T], *args: Any, **named: Any) -> T:
+        """Run blocking work (disk, vectors) in a worker thread. A cancelled caller does not wait for its end."""
+        return await asyncio.to_thread(function, *args, **named)
+
+    # -- looking --
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """The process table in plain rows."""
+        return [p.row() for p in self.table]
+
+    def idle(self) -> bool:
+        """No living process, no work in the engine."""
+        return not self.table.living() and self.scheduler.idle()
+
+    def streams_in_use(self) -> int:
+        """Streams held by work under way."""
+        return self.scheduler.streams.in_use()
+
+    async def close(self) -> None:
+        """End every process, then the machine."""
+        self._closing = True
+        for process in self.table.living():
+            deliver(process, Signal.KILL, self.scheduler)
+        for process in self.table.living():
+            await process.ended.wait()
+        await self.scheduler.close()
+        self.parts.journal.close()
+        self.parts.database.close()

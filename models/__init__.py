@@ -1,0 +1,1 @@
+"""The processor and its workshop: engines, model files, formats. Imports nothing of ours."""

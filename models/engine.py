@@ -1,0 +1,123 @@
+"""The processor's face: what turns tokens into tokens, one step at a time.
+
+An engine holds a fixed number of *streams*, each the place of one sequence in the key-value cache.
+The caller (the kernel's scheduler) decides what every step computes; the engine decides nothing.
+Everything but `tokenize`, `piece` and `ends` belongs to one thread: the one that calls `step`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .faults import ModelFault
+from .spans import Spans
+
+Constraint = str | Spans
+"""What an answer must look like: a grammar in GBNF (rule ``root``), or spans of given texts."""
+
+CHUNK = 128
+"""Prompts are cut at multiples of this many tokens, wherever they stand: a cut must never depend on neighbours."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn. The default is greedy: the same prompt gives the same text."""
+
+    temperature: float = 0.0  # 0 takes the likeliest token; above, logits are divided by it
+    top_k: int = 40  # 0 keeps all
+    top_p: float = 0.95
+    min_p: float = 0.0
+    repeat_penalty: float = 1.0  # 1 is off; divides the logits of tokens among the last 64 drawn
+    seed: int = 0  # the only source of randomness of a sequence
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What an engine is; fixed while it lives."""
+
+    name: str
+    architecture: str
+    way: str  # "exact" or "fast"
+    streams: int
+    window: int  # tokens that one stream holds, prompt and answer together
+    chunk: int  # tokens of one prefill cut
+    batch: int  # most tokens in one step
+    vocabulary: int
+    trained_window: int
+    end: int  # the token that ends an answer
+    any_cut: bool = False  # a prompt gives the same bits however it is cut, so any prefix may be shared
+    details: dict[str, str] = field(default_factory=dict)
+
+
+class Sampler(Protocol):
+    """Draws tokens for one sequence; holds its random state and its grammar's state, and outlives a swap."""
+
+    def close(self) -> None:
+        """Free what it holds in the engine; further use is a bug."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The part that one stream takes in a step: ``tokens`` go to positions ``position`` onwards.
+
+    With a ``sampler`` the step draws the token that follows the last one. With ``targets`` (at most as many as
+    ``tokens``) it gives, for each of the last positions, the log-likelihood of that target as the next token.
+    """
+
+    stream: int
+    tokens: Sequence[int]
+    position: int
+    sampler: Sampler | None = None
+    targets: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a step gave for one slice, in the order of the slices."""
+
+    token: int | None = None
+    logprobs: list[float] | None = None  # natural logarithms, one for each target
+    fault: ModelFault | None = None  # why no token could be drawn (a grammar that allows none)
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """The whole face of a processor."""
+
+    info: EngineInfo
+
+    def tokenize(self, text: str, *, markup: bool = False) -> list[int]:
+        """Tokens of ``text``; control tokens are recognised only with ``markup``. Any thread."""
+
+    def piece(self, token: int) -> bytes:
+        """The bytes a token stands for; control tokens stand for none. Any thread."""
+
+    def ends(self, token: int) -> bool:
+        """Whether the token ends an answer. Any thread."""
+
+    def sampler(self, sampling: Sampling, constraint: Constraint | None = None) -> Sampler:
+        """A new sampler; raises `BadGrammar` for a grammar that cannot be read."""
+
+    def step(self, slices: Sequence[Slice]) -> list[Result]:
+        """Compute all slices in one batch; every stream at most once, at most ``info.batch`` tokens in all."""
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Make the first ``length`` tokens of one stream the whole content of another."""
+
+    def trim(self, stream: int, length: int) -> None:
+        """Keep the first ``length`` tokens of a stream; 0 empties it."""
+
+    def save(self, stream: int) -> bytes:
+        """The stream's whole state; the stream keeps it."""
+
+    def restore(self, stream: int, state: bytes) -> None:
+        """Put a saved state into a stream, bit for bit, whatever it held."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Shape (texts, width), rows of unit length: the mean of the last layer's states."""
+
+    def close(self) -> None:
+        """Free the model; safe to call twice."""

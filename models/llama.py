@@ -1,0 +1,289 @@
+"""The processor: one llama.cpp context, a stream for each sequence, through the low-level API.
+
+llama.cpp asserts (and so ends the whole program) on a batch that is too large, a stream that does not exist or
+a position that does not follow; everything is checked here first and raised as `EngineFault`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Read by the OpenMP runtime when llama.cpp loads it. Threads that wait spin only briefly, then sleep: without this
+# any other busy program on the same cores makes each step many times slower (docs/decisions/0002-threads-that-wait.md).
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
+
+from .engine import CHUNK, Constraint, EngineInfo, Result, Sampling, Slice
+from .faults import BadGrammar, EngineFault, Unsupported
+from .sampling import LlamaSampler
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way through llama.cpp's arithmetic, and what it promises."""
+
+    name: str
+    kv: int  # type of keys and values in the cache
+    flash: bool
+    exact: bool  # a stream's logits are the same bits whatever else is in the step
+    any_cut: bool = False  # and however its tokens were cut into steps
+
+
+WAYS = {
+    # Without flash attention neither the split-KV path nor the tiles are taken.
+    "exact": Way("exact", llama_cpp.GGML_TYPE_F16, flash=False, exact=True),
+    # Exact however a prompt is cut, half the bytes, slower prefill.
+    "exact-q8": Way("exact-q8", llama_cpp.GGML_TYPE_Q8_0, flash=True, exact=True, any_cut=True),
+    "fast": Way("fast", llama_cpp.GGML_TYPE_F16, flash=True, exact=False, any_cut=True),
+}
+
+
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+def _quiet(level: int, text: bytes, data: Any) -> None:
+    """Loading prints hundreds of lines; faults come back as return codes."""
+
+
+class LlamaEngine:
+    """``path`` is a GGUF file that was checked before (see `gguf.check` and `prepare`)."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str = "",
+        streams: int = 16,
+        window: int = 4096,
+        threads: int = 0,
+        way: str = "exact",
+        batch: int = 512,
+    ) -> None:
+        llama_cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        self._threads = threads or len(os.sched_getaffinity(0))
+        parameters = llama_cpp.llama_model_default_params()
+        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+        if not self._model:
+            raise EngineFault(f"llama.cpp cannot load {path.name}")
+        if llama_cpp.llama_model_is_recurrent(self._model) or llama_cpp.llama_model_is_hybrid(self._model):
+            llama_cpp.llama_model_free(self._model)
+            raise Unsupported(
+                f"{path.name} keeps its memory in a state that cannot be cut back to a prefix",
+                hint="choose a model of a plain transformer architecture",
+            )
+        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
+        size = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        trained = llama_cpp.llama_model_n_ctx_train(self._model)
+        window = min(window, trained)
+        self._context = self._open(WAYS[way], streams, window, batch)
+        self._memory = llama_cpp.llama_get_memory(self._context)
+        self._batch = llama_cpp.llama_batch_init(batch, 0, 1)
+        self._lengths = [0] * streams  # tokens in each stream; owned by the engine's thread
+        self._pieces: dict[int, bytes] = {}
+        self._embedder: Any = None
+        architecture = ctypes.create_string_buffer(128)
+        llama_cpp.llama_model_meta_val_str(self._model, b"general.architecture", architecture, 128)
+        self.info = EngineInfo(
+            name or path.stem, architecture.value.decode(), way, streams, window, CHUNK, batch, size, trained,
+            self._end_token(), WAYS[way].any_cut, {"threads": str(self._threads), "file": path.name},
+        )  # fmt: skip
+
+    def _open(self, way: Way, streams: int, window: int, batch: int, *, pooled: bool = False) -> Any:
+        p = llama_cpp.llama_context_default_params()
+        p.n_ctx = streams * window
+        p.n_batch = p.n_ubatch = batch
+        p.n_seq_max = streams
+        p.n_outputs_max = max(streams, CHUNK)
+        p.n_outputs_max_per_seq = CHUNK
+        p.n_threads = p.n_threads_batch = self._threads
+        p.type_k = p.type_v = way.kv
+        p.flash_attn_type = int(way.flash)
+        p.kv_unified = False
+        p.offload_kqv = False
+        p.no_perf = True
+        if pooled:
+            p.embeddings = True
+            p.pooling_type = llama_cpp.LLAMA_POOLING_TYPE_MEAN
+            p.n_outputs_max = p.n_outputs_max_per_seq = batch
+        context = llama_cpp.llama_init_from_model(self._model, p)
+        if not context:
+            raise EngineFault(
+                f"no room for {streams} streams of {window} tokens", hint="ask for fewer streams or a smaller context"
+            )
+        return context
+
+    def _end_token(self) -> int:
+        """End of turn where the vocabulary has one, else end of text."""
+        turn = int(llama_cpp.llama_vocab_eot(self._vocab))
+        return turn if turn >= 0 else int(llama_cpp.llama_vocab_eos(self._vocab))
+
+    # -- text and tokens (any thread) --
+
+    def tokenize(self, text: str, *, markup: bool = False) -> list[int]:
+        """Tokens of ``text``, no beginning or end token added."""
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 8
+        buffer = (llama_cpp.llama_token * room)()
+        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, room, False, markup)
+        if count < 0:
+            raise EngineFault(f"the text needs {-count} tokens where {room} were expected")
+        return list(buffer[:count])
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token; b"" for control tokens."""
+        known = self._pieces.get(token)
+        if known is None:
+            buffer = ctypes.create_string_buffer(256)
+            length = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, 256, 0, False)
+            known = self._pieces[token] = buffer.raw[: max(length, 0)]
+        return known
+
+    def ends(self, token: int) -> bool:
+        """Whether the vocabulary says that the token ends a generation."""
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+
+    def sampler(self, sampling: Sampling, constraint: Constraint | None = None) -> LlamaSampler:
+        """A new sampler for one sequence."""
+        return LlamaSampler(self._vocab, self.info.vocabulary, sampling, constraint)
+
+    # -- steps (the engine's thread) --
+
+    def step(self, slices: Sequence[Slice]) -> list[Result]:
+        """One llama_decode over all slices."""
+        self._check(slices)
+        # llama.cpp computes streams together only where they follow one another in the batch: sorted, the step is one
+        # graph; in another order it falls apart into many, at twice the time.
+        order = sorted(range(len(slices)), key=lambda i: slices[i].stream)
+        rows = dict(zip(order, self._fill([slices[i] for i in order]), strict=True))
+        code = llama_cpp.llama_decode(self._context, self._batch)
+        if code != 0:
+            for part in slices:
+                self.trim(part.stream, part.position)
+            raise EngineFault(f"llama_decode returned {code}")
+        for part in slices:
+            self._lengths[part.stream] = part.position + len(part.tokens)
+        return [self._result(part, rows[i]) for i, part in enumerate(slices)]
+
+    def _check(self, slices: Sequence[Slice]) -> None:
+        if not 0 < sum(len(s.tokens) for s in slices) <= self.info.batch:
+            raise EngineFault(f"a step takes 1 to {self.info.batch} tokens")
+        if len({s.stream for s in slices}) != len(slices):
+            raise EngineFault("a stream stands twice in one step")
+        for part in slices:
+            if not 0 <= part.stream < self.info.streams or part.position != self._lengths[part.stream]:
+                raise EngineFault(f"stream {part.stream} cannot go on at position {part.position}")
+            if part.position + len(part.tokens) > self.info.window:
+                raise EngineFault(f"stream {part.stream} is full")
+            if len(part.targets or ()) > min(CHUNK, len(part.tokens)):
+                raise EngineFault(f"at most {CHUNK} of the tokens can be scored in a step")
+
+    def _fill(self, slices: Sequence[Slice]) -> list[int]:
+        """Write the batch; return for each slice the batch index of its first output."""
+        batch, at, rows = self._batch, 0, []
+        for part in slices:
+            count = len(part.tokens)
+            for i, token in enumerate(part.tokens):
+                batch.token[at + i] = token
+                batch.pos[at + i] = part.position + i
+                batch.n_seq_id[at + i] = 1
+                batch.seq_id[at + i][0] = part.stream
+                batch.logits[at + i] = i >= count - len(part.targets or ())
+            if part.sampler is not None:
+                batch.logits[at + count - 1] = 1
+            rows.append(at + count - max(len(part.targets or ()), 1))
+            at += count
+        batch.n_tokens = at
+        return rows
+
+    def _result(self, part: Slice, row: int) -> Result:
+        token, scores = None, None
+        if part.targets is not None:
+            scores = [_loglikelihood(self._logits(row + i), t) for i, t in enumerate(part.targets)]
+            row += len(part.targets) - 1
+        if part.sampler is not None:
+            assert isinstance(part.sampler, LlamaSampler)
+            try:
+                token = part.sampler.draw(self._logits(row))
+            except BadGrammar as fault:
+                return Result(None, scores, fault)
+        return Result(token, scores)
+
+    def _logits(self, row: int) -> NDArray[np.float32]:
+        pointer = llama_cpp.llama_get_logits_ith(self._context, row)
+        return np.ctypeslib.as_array(pointer, shape=(self.info.vocabulary,))
+
+    # -- streams (the engine's thread) --
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the whole stream (llama.cpp copies no part of one), then cut its tail."""
+        self.trim(target, 0)
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        self._lengths[target] = self._lengths[source]
+        self.trim(target, length)
+
+    def trim(self, stream: int, length: int) -> None:
+        """Remove everything from position ``length`` on."""
+        if not llama_cpp.llama_memory_seq_rm(self._memory, stream, length, -1):
+            raise EngineFault(f"{self.info.architecture} models cannot give up a part of a stream")
+        self._lengths[stream] = min(self._lengths[stream], length)
+
+    def save(self, stream: int) -> bytes:
+        """The stream's keys and values with a length mark in front (8 bytes)."""
+        size = llama_cpp.llama_state_seq_get_size(self._context, stream)
+        buffer = (ctypes.c_uint8 * size)()
+        written = llama_cpp.llama_state_seq_get_data(self._context, buffer, size, stream)
+        if written != size:
+            raise EngineFault(f"stream {stream} could not be saved")
+        return self._lengths[stream].to_bytes(8, "little") + bytes(buffer)
+
+    def restore(self, stream: int, state: bytes) -> None:
+        """Inverse of `save`, into any stream of an engine of the same model and way."""
+        self.trim(stream, 0)
+        data = (ctypes.c_uint8 * (len(state) - 8)).from_buffer_copy(state, 8)
+        if llama_cpp.llama_state_seq_set_data(self._context, data, len(data), stream) != len(data):
+            raise EngineFault(f"the saved state does not fit stream {stream}")
+        self._lengths[stream] = int.from_bytes(state[:8], "little")
+
+    # -- embeddings --
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Mean of the last layer's states, one text at a time, in a context of its own."""
+        room = min(self.info.batch, self.info.window)
+        if self._embedder is None:
+            self._embedder = self._open(WAYS["fast"], 1, room, room, pooled=True)
+        width = llama_cpp.llama_model_n_embd(self._model)
+        rows = np.zeros((len(texts), width), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            tokens = self.tokenize(text)[:room] or self.tokenize(" ")
+            llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._embedder), True)
+            array = (llama_cpp.llama_token * len(tokens))(*tokens)
+            if llama_cpp.llama_decode(self._embedder, llama_cpp.llama_batch_get_one(array, len(tokens))) != 0:
+                raise EngineFault("the text could not be embedded")
+            row[:] = np.ctypeslib.as_array(llama_cpp.llama_get_embeddings_seq(self._embedder, 0), shape=(width,))
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = (rows / np.maximum(norms, 1e-12)).astype(np.float32)
+        return unit
+
+    def close(self) -> None:
+        """Free the contexts and the model."""
+        if self._model:
+            llama_cpp.llama_batch_free(self._batch)
+            for context in (self._embedder, self._context):
+                if context:
+                    llama_cpp.llama_free(context)
+            llama_cpp.llama_model_free(self._model)
+            self._model = self._context = self._embedder = None
+
+
+def _loglikelihood(logits: NDArray[np.float32], target: int) -> float:
+    """log softmax(logits)[target], in double precision."""
+    wide = logits.astype(np.float64)
+    top = wide.max()
+    return float(wide[target] - top - np.log(np.exp(wide - top).sum()))

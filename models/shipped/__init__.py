@@ -1,0 +1,1 @@
+"""Files made by the workshop and shipped with llmos, each with its card."""

@@ -1,0 +1,1 @@
+"""Where models are made and measured (needs the extra `train`)."""

@@ -1,0 +1,75 @@
+"""Memory: remember, recall, forget."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from .base import Label, Reply, Request
+
+
+class Passage(BaseModel):
+    """A text to remember. The same ``key`` in the same collection is the same passage."""
+
+    text: str = Field(min_length=1)
+    key: str | None = Field(None, description="none: a hash of the text")
+    title: str = ""
+    source: str = ""
+    tags: list[str] = []
+    meta: dict[str, Any] = {}
+    label: Label = "untrusted"
+
+
+class Remember(Request):
+    """Store passages in a collection of this owner and app; storing again what is there changes nothing."""
+
+    passages: list[Passage] = Field(max_length=100_000)
+    collection: str = "default"
+
+
+class Remembered(Reply):
+    """A handle for each passage, in order."""
+
+    handles: list[str]
+
+
+class Recall(Request):
+    """The passages that fit a query best, by keywords and meaning together."""
+
+    query: str
+    collection: str = "default"
+    k: int = Field(5, ge=1, le=1000)
+    tags: list[str] = Field([], description="only passages that carry all of these")
+
+
+class Hit(BaseModel):
+    """A passage that was found, and why."""
+
+    handle: str
+    key: str
+    text: str
+    title: str
+    source: str
+    score: float
+    why: dict[str, float | int | None]
+    tags: list[str]
+    meta: dict[str, Any]
+    label: Label
+
+
+class Recalled(Reply):
+    """Hits, best first."""
+
+    hits: list[Hit]
+
+
+class Forget(Request):
+    """Remove passages by handle, or a whole collection when no handle is named."""
+
+    handles: list[str] = Field([], description="none: the whole collection")
+    collection: str = "default"
+
+
+class Forgotten(Reply):
+    """How many passages are gone."""
+
+    count: int

@@ -1,0 +1,132 @@
+"""Text: generate, choose, embed, count."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..kernel.errors import BadInput, LimitExceeded
+from ..kernel.process import Process
+from ..models.engine import Constraint, Sampling
+from ..models.grammar import from_schema
+from ..models.spans import Spans
+from . import calls as c
+from .context import add_page
+
+if TYPE_CHECKING:
+    from .gate import Call
+
+
+async def generate(call: Call, request: c.Generate) -> c.Generated:
+    """Build the prompt from the context, let the engine write, keep what is to be kept."""
+    process, parts = call.process, call.machine.parts
+    reserve = min(request.max_tokens, parts.engine.info.window // 2)
+    prompt = _prompt(call, request, reserve)
+    process.usage.tokens_in += len(prompt)
+    written = await call.machine.scheduler.write(
+        process, prompt, most=request.max_tokens, sampling=_sampling(process, request),
+        constraint=_constraint(call, request), stops=request.stop, on_text=_sink(call, request.show),
+    )  # fmt: skip
+    process.usage.tokens_out += len(written.tokens)
+    if request.keep:
+        for message in request.messages:
+            add_page(process, message.role, message.text)
+        if request.prompt is not None:
+            add_page(process, "user", request.prompt)
+        add_page(process, "assistant", request.begin + written.text)
+    return c.Generated(
+        text=written.text, finish=written.finish, tokens_in=len(prompt), tokens_reused=written.reused,
+        tokens_out=len(written.tokens), first_token_s=written.first_token_s, seconds=written.seconds,
+    )  # fmt: skip
+
+
+async def choose(call: Call, request: c.Choose) -> c.Chosen:
+    """Score every option after the same prompt; ties go to the earlier one."""
+    encode = call.machine.parts.prompts.encode
+    options = [encode(option) for option in request.options]
+    if not all(options):
+        raise BadInput("an option is empty", hint="give at least one character each")
+    prompt = _prompt(call, request, max(len(o) for o in options))
+    call.process.usage.tokens_in += len(prompt)
+    scores = await call.machine.scheduler.score(call.process, prompt, options)
+    totals = [sum(s) / len(s) if request.normalise else sum(s) for s in scores]
+    best = max(range(len(totals)), key=lambda i: (totals[i], -i))
+    return c.Chosen(index=best, option=request.options[best], scores=totals, tokens_in=len(prompt))
+
+
+async def embed(call: Call, request: c.Embed) -> c.Embedded:
+    """Vectors by the machine's embedder."""
+    embedder = call.machine.parts.embedder
+    vectors = await call.machine.worker(embedder.embed, request.texts)
+    return c.Embedded(vectors=vectors.tolist(), embedder=embedder.name)
+
+
+async def count(call: Call, request: c.Count) -> c.Counted:
+    """Tokens of the text, control tokens read as plain text."""
+    parts = call.machine.parts
+    return c.Counted(tokens=parts.prompts.count(request.text), window=parts.engine.info.window)
+
+
+def _prompt(call: Call, request: c.Generate | c.Choose, reserve: int) -> list[int]:
+    parts, process = call.machine.parts, call.process
+    extra = [(m.role, m.text) for m in request.messages]
+    if request.prompt is not None:
+        extra.append(("user", request.prompt))
+    begin = parts.prompts.count(request.begin) if request.begin else 0
+    messages = process.context.window_for(reserve + begin, extra) if request.use_context else extra
+    if not messages:
+        raise BadInput("there is nothing to go on from", hint="give a prompt, messages, or add to the context first")
+    process.usage.shown = max(process.usage.shown, len(messages))
+    prompt = parts.prompts.tokens(messages, request.begin)
+    window = parts.engine.info.window
+    if len(prompt) >= window:
+        raise LimitExceeded(
+            f"a prompt of {len(prompt)} tokens does not fit into a window of {window}",
+            hint=f"shorten it by at least {len(prompt) - window + 1} tokens", tokens=len(prompt), window=window,
+        )  # fmt: skip
+    return prompt
+
+
+def _sampling(process: Process, request: c.Generate) -> Sampling:
+    seed = request.seed
+    if seed is None:
+        # From the process's own inputs only, so that the same run draws the same tokens whatever its pid.
+        own = json.dumps([process.app, process.args, process.usage.calls], sort_keys=True, default=str)
+        seed = zlib.crc32(own.encode())
+    return Sampling(request.temperature, request.top_k, request.top_p, request.min_p, request.repeat_penalty, seed)
+
+
+def _constraint(call: Call, request: c.Generate) -> Constraint | None:
+    given = [x for x in (request.grammar, request.json_schema, request.spans) if x is not None]
+    if len(given) > 1:
+        raise BadInput("grammar, json_schema and spans exclude one another", hint="give one of them")
+    if request.spans is not None:
+        return _spans(call, request.spans)
+    if request.json_schema is not None:
+        return from_schema(request.json_schema)
+    return request.grammar
+
+
+def _spans(call: Call, sentences: c.Sentences) -> Spans:
+    encode, end = call.machine.parts.prompts.encode, call.machine.parts.engine.info.end
+    texts = [" ".join(t.split()) for t in sentences.texts]
+    if not all(texts) or sentences.least > min(sentences.most, len(texts)):
+        raise BadInput("spans need texts with words in them, and least <= most <= their number")
+    first = tuple(tuple(encode(t)) for t in texts)
+    later = tuple(tuple(encode(" " + t)) for t in texts)
+    return Spans(first, later, end, sentences.least, sentences.most)
+
+
+def _sink(call: Call, show: bool) -> Callable[[str], None] | None:
+    if not show:
+        return call.on_text
+    also, write = call.on_text, call.process.output.write
+
+    def both(text: str) -> None:
+        write(text)
+        if also is not None:
+            also(text)
+
+    return both

@@ -1,0 +1,92 @@
+"""Tools: typed Python functions that processes may call by name."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel as Model
+from pydantic import ValidationError, create_model
+
+from ..kernel.errors import AppFailed, BadInput, NotFound, OSFault
+from . import calls as c
+from .rights import holds
+
+if TYPE_CHECKING:
+    from .gate import Call
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function, the model of its arguments, and what it says of itself."""
+
+    name: str
+    description: str
+    function: Callable[..., Any]
+    arguments: type[Model]
+
+
+class Toolbox:
+    """Tools by name. A function's signature is its schema, its docstring its description."""
+
+    def __init__(self) -> None:
+        self._tools: dict[str, Tool] = {}
+
+    def add(self, function: Callable[..., Any], name: str = "") -> None:
+        """Offer a function; every parameter needs a type. It may be async; a plain one runs in a worker thread."""
+        name = name or function.__name__
+        fields: dict[str, Any] = {}
+        for parameter in inspect.signature(function, eval_str=True).parameters.values():
+            if parameter.annotation is parameter.empty or parameter.kind in (
+                parameter.VAR_POSITIONAL,
+                parameter.VAR_KEYWORD,
+            ):
+                raise BadInput(f"tool {name}: parameter {parameter.name} needs a type", hint="annotate it")
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[parameter.name] = (parameter.annotation, default)
+        arguments = create_model(f"{name}_arguments", __config__={"extra": "forbid"}, **fields)
+        self._tools[name] = Tool(name, inspect.getdoc(function) or name, function, arguments)
+
+    def get(self, name: str) -> Tool:
+        """The tool, or `NotFound`."""
+        if name not in self._tools:
+            raise NotFound(f"no tool {name!r}", hint=f"there are {', '.join(self._tools) or 'none'}", tool=name)
+        return self._tools[name]
+
+    def allowed(self, rights: frozenset[str]) -> list[Tool]:
+        """Tools that these rights cover, by name."""
+        return [t for name, t in sorted(self._tools.items()) if holds(rights, f"tool:call:{name}")]
+
+
+async def listing(call: Call, request: c.ListTools) -> c.Tools:
+    """The tools this process may call."""
+    return c.Tools(
+        tools=[
+            c.ToolInfo(name=t.name, description=t.description, json_schema=t.arguments.model_json_schema())
+            for t in call.gate.tools.allowed(call.process.rights)
+        ]
+    )
+
+
+async def call(call: Call, request: c.CallTool) -> c.ToolResult:
+    """Check the arguments, call the function; what it raises is an error of the tool, not of llmos."""
+    tool = call.gate.tools.get(request.name)
+    try:
+        arguments = tool.arguments.model_validate(request.args)
+    except ValidationError as wrong:
+        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors())
+        raise BadInput(f"tool {tool.name}: {what}") from None
+    given = {name: getattr(arguments, name) for name in tool.arguments.model_fields}
+    try:
+        if inspect.iscoroutinefunction(tool.function):
+            result = await tool.function(**given)
+        else:
+            result = await asyncio.to_thread(tool.function, **given)
+    except OSFault:
+        raise
+    except Exception as problem:
+        raise AppFailed(f"tool {tool.name} failed: {type(problem).__name__}: {problem}", tool=tool.name) from problem
+    return c.ToolResult(result=result.model_dump(mode="json") if isinstance(result, Model) else result)
