@@ -82,6 +82,7 @@ class LlamaEngine:
         size = llama_cpp.llama_vocab_n_tokens(self._vocab)
         trained = llama_cpp.llama_model_n_ctx_train(self._model)
         window = min(window, trained)
+        self._outputs = max(streams, CHUNK)  # rows of logits that one llama_decode may give
         self._context = self._open(WAYS[way], streams, window, batch)
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._batch = llama_cpp.llama_batch_init(batch, 0, 1)
@@ -100,7 +101,7 @@ class LlamaEngine:
         p.n_ctx = streams * window
         p.n_batch = p.n_ubatch = batch
         p.n_seq_max = streams
-        p.n_outputs_max = max(streams, CHUNK)
+        p.n_outputs_max = self._outputs
         p.n_outputs_max_per_seq = CHUNK
         p.n_threads = p.n_threads_batch = self._threads
         p.type_k = p.type_v = way.kv
@@ -156,20 +157,21 @@ class LlamaEngine:
     # -- steps (the engine's thread) --
 
     def step(self, slices: Sequence[Slice]) -> list[Result]:
-        """One llama_decode over all slices."""
+        """One llama_decode for each graph of the step, see `_graphs`. A step that fails leaves all as it was."""
         self._check(slices)
-        # llama.cpp computes streams together only where they follow one another in the batch: sorted, the step is one
-        # graph; in another order it falls apart into many, at twice the time.
-        order = sorted(range(len(slices)), key=lambda i: slices[i].stream)
-        rows = dict(zip(order, self._fill([slices[i] for i in order]), strict=True))
-        code = llama_cpp.llama_decode(self._context, self._batch)
-        if code != 0:
-            for part in slices:
-                self.trim(part.stream, part.position)
-            raise EngineFault(f"llama_decode returned {code}")
-        for part in slices:
-            self._lengths[part.stream] = part.position + len(part.tokens)
-        return [self._result(part, rows[i]) for i, part in enumerate(slices)]
+        results: dict[int, Result] = {}
+        for graph in _graphs(slices):
+            parts = [slices[i] for i in graph]
+            rows = self._fill(parts)
+            code = llama_cpp.llama_decode(self._context, self._batch)
+            if code != 0:
+                for part in slices:
+                    self.trim(part.stream, part.position)
+                raise EngineFault(f"llama_decode returned {code}")
+            for part in parts:
+                self._lengths[part.stream] = part.position + len(part.tokens)
+            results |= {i: self._result(part, row) for i, part, row in zip(graph, parts, rows, strict=True)}
+        return [results[i] for i in range(len(slices))]
 
     def _check(self, slices: Sequence[Slice]) -> None:
         if not 0 < sum(len(s.tokens) for s in slices) <= self.info.batch:
@@ -183,6 +185,8 @@ class LlamaEngine:
                 raise EngineFault(f"stream {part.stream} is full")
             if len(part.targets or ()) > min(CHUNK, len(part.tokens)):
                 raise EngineFault(f"at most {CHUNK} of the tokens can be scored in a step")
+        if sum(max(len(s.targets or ()), s.sampler is not None) for s in slices) > self._outputs:
+            raise EngineFault(f"a step gives at most {self._outputs} rows of logits")
 
     def _fill(self, slices: Sequence[Slice]) -> list[int]:
         """Write the batch; return for each slice the batch index of its first output."""
@@ -280,6 +284,22 @@ class LlamaEngine:
                     llama_cpp.llama_free(context)
             llama_cpp.llama_model_free(self._model)
             self._model = self._context = self._embedder = None
+
+
+def _graphs(slices: Sequence[Slice]) -> list[list[int]]:
+    """Places of the slices that are computed together: streams that follow one another and take equally many tokens.
+
+    llama.cpp would cut a batch of others itself, and by the shortest slice in it: beside a slice of 31 tokens one of
+    32 falls apart into 31 and 1, and a cut of 1 gives other bits. What a stream computes would depend on its neighbours.
+    """
+    graphs: list[list[int]] = []
+    for i in sorted(range(len(slices)), key=lambda i: slices[i].stream):
+        last = slices[graphs[-1][-1]] if graphs else None
+        if last and last.stream + 1 == slices[i].stream and len(last.tokens) == len(slices[i].tokens):
+            graphs[-1].append(i)
+        else:
+            graphs.append([i])
+    return graphs
 
 
 def _loglikelihood(logits: NDArray[np.float32], target: int) -> float:

@@ -1,12 +1,16 @@
 """The engine on the embedded model."""
 
 import json
+from pathlib import Path
 
+import llmos
 import numpy as np
 import pytest
 from llmos.models.engine import Sampling, Slice
 from llmos.models.faults import BadGrammar, EngineFault
 from llmos.models.spans import Spans
+
+EXAMPLES = Path(llmos.__file__).parent / "examples"
 
 pytestmark = pytest.mark.model
 
@@ -103,6 +107,30 @@ def test_a_copied_prefix_is_the_same_as_one_computed(engine):
     assert pair[0].logprobs == pair[1].logprobs
 
 
+@pytest.fixture
+def deep(engine) -> list[int]:
+    """Tokens of a real text; streams 0 to 2 hold its first 512, for near the start a cut of one is like any other."""
+    tokens = engine.tokenize((EXAMPLES / "documents" / "the-ferry-bell.txt").read_text())
+    for at in range(0, 512, 128):
+        engine.step([Slice(stream, tokens[at : at + 128], at) for stream in (0, 1, 2)])
+    return tokens
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(17, 1), (32, 31), (40, 64), (5, 5)])
+def test_a_slice_is_the_same_bits_whatever_the_length_of_the_slice_beside_it(engine, deep, ours, theirs):
+    part = deep[512 : 512 + ours]
+    (alone,) = engine.step([Slice(0, part, 512, targets=[9] * ours)])
+    beside, _ = engine.step([Slice(2, part, 512, targets=[9] * ours), Slice(1, deep[600 : 600 + theirs], 512)])
+    assert beside.logprobs == alone.logprobs
+
+
+def test_the_control_a_tail_of_one_token_does_change_the_bits(engine, deep):
+    (whole,) = engine.step([Slice(0, deep[512:544], 512, targets=[9])])
+    engine.step([Slice(1, deep[512:543], 512)])
+    (tail,) = engine.step([Slice(1, deep[543:544], 543, targets=[9])])
+    assert tail.logprobs != whole.logprobs
+
+
 @pytest.mark.parametrize(
     "slices",
     [
@@ -111,6 +139,7 @@ def test_a_copied_prefix_is_the_same_as_one_computed(engine):
         [Slice(0, [1], 5)],
         [Slice(0, [1], 0), Slice(0, [1], 0)],
         [Slice(0, [1] * 600, 0)],
+        [Slice(0, [1] * 100, 0, targets=[2] * 100), Slice(1, [1] * 90, 0, targets=[2] * 90)],
     ],
 )
 def test_what_would_end_the_program_in_c_is_an_error_here(engine, slices):
