@@ -58,12 +58,30 @@ class Account:
     limits: Limits
     parent: "Account | None" = None
     used: dict[str, int] = field(default_factory=lambda: {"tokens": 0, "pages": 0, "calls": 0, "children": 0})
+    service: int = 0  # of the root: tokens computed, as the scheduler compares trees (see `Scheduler`)
 
     def charge(self, what: str, amount: int) -> None:
         """Book ``amount`` everywhere, or raise `LimitExceeded` and book nothing. Negative amounts give back."""
+        self._check(what, amount)
+        self._book(what, amount)
+
+    def spend(self, what: str, amount: int) -> None:
+        """Book what has been used already, then raise `LimitExceeded` if it was too much."""
+        self._book(what, amount)
+        self._check(what, 0)
+
+    def reached(self, what: str) -> bool:
+        """Whether a further one would be refused."""
+        return any((most := getattr(a.limits, what)) is not None and a.used[what] >= most for a in self._chain())
+
+    def _book(self, what: str, amount: int) -> None:
+        for account in self._chain():
+            account.used[what] += amount
+
+    def _check(self, what: str, amount: int) -> None:
         for account in self._chain():
             most = getattr(account.limits, what)
-            if amount > 0 and most is not None and account.used[what] + amount > most:
+            if amount >= 0 and most is not None and account.used[what] + amount > most:
                 raise LimitExceeded(
                     f"the limit of {most} {what} is reached",
                     hint=f"raise limits.{what} in the app's manifest",
@@ -71,8 +89,6 @@ class Account:
                     most=most,
                     used=account.used[what],
                 )
-        for account in self._chain():
-            account.used[what] += amount
 
     def root(self) -> "Account":
         """The account of the whole tree."""

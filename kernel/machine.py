@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ..memory.context import Context
 from ..memory.database import Database
 from ..memory.embedder import Embedder
+from ..memory.faults import MemoryFault
 from ..memory.files import FileTree
 from ..memory.journal import Journal
 from ..memory.pages import PageStore
@@ -28,7 +29,7 @@ from .scheduler import Scheduler
 from .signals import deliver
 from .translate import translate
 
-Body = Callable[[Process], Awaitable[Any]]
+Body = Callable[[Process], Coroutine[Any, Any, Any]]
 """What a process runs: an app's code with its system calls, as a coroutine."""
 
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class Machine:
     def __post_init__(self) -> None:
         self.table = ProcessTable(self.parts.records.next_pid())
         self.scheduler = Scheduler(self.parts.engine)
+        self._lives: set[asyncio.Task[None]] = set()
         self._closing = False
 
     # -- starting and ending --
@@ -98,7 +100,10 @@ class Machine:
             priority=priority.name.lower(), started=process.started_at,
         )  # fmt: skip
         self.table.add(process)
-        process.task = asyncio.get_running_loop().create_task(self._live(process, body), name=f"process {pid}")
+        process.task = asyncio.ensure_future(body(process))
+        life = asyncio.get_running_loop().create_task(self._live(process, process.task), name=f"process {pid}")
+        self._lives.add(life)
+        life.add_done_callback(self._lives.discard)
         return process
 
     def _context(self, pid: int) -> Context:
@@ -109,18 +114,19 @@ class Machine:
         own = FileTree(self.parts.home / "files" / owner / app, QUOTA)
         return ProcessFiles(own, handed)
 
-    async def _live(self, process: Process, body: Body) -> None:
+    async def _live(self, process: Process, code: asyncio.Future[Any]) -> None:
+        """Until a process counts as ended. Signals break off its code, wherever that is; nothing breaks off this."""
         timer = None
         if process.limits.seconds is not None:
             timer = asyncio.get_running_loop().call_later(process.limits.seconds, self._expire, process)
-        try:
-            process.result = await body(process)
-            process.exit_code = 0
-        except asyncio.CancelledError:
-            self._ended_by_signal(process)
-        except Exception as problem:  # noqa: BLE001 - the outermost edge of an app: its bugs end it alone
-            self._ended_by_error(process, problem)
+        await asyncio.wait([code])
         process.ending = True
+        if code.cancelled():
+            self._ended_by_signal(process)
+        elif (problem := code.exception()) is not None:
+            self._ended_by_error(process, problem)
+        else:
+            process.result, process.exit_code = code.result(), 0
         if timer is not None:
             timer.cancel()
         await self._tidy(process)
@@ -131,7 +137,7 @@ class Machine:
         process.error = process.cause or Terminated(f"ended by {name}", signal=name)
         process.exit_code = process.cause.exit_code if process.cause else KILLED if killed else Terminated.exit_code
 
-    def _ended_by_error(self, process: Process, problem: Exception) -> None:
+    def _ended_by_error(self, process: Process, problem: BaseException) -> None:
         fault = translate(problem)
         if fault is None:
             fault = AppFailed(f"{process.app} failed: {type(problem).__name__}: {problem}", hint="llmos log PID tells")
@@ -155,12 +161,16 @@ class Machine:
         await self.scheduler.gone(process)
         process.usage.ended = time.monotonic()
         process.usage.faults = process.context.faults
-        process.context.close()
-        process.settle(State.DONE)
-        self.parts.records.finish(process.pid, **self._final(process))
-        process.ended.set()
-        if process.parent is not None:
-            self.table.get(process.parent).mail.set()
+        try:
+            process.context.close()
+            self.parts.records.finish(process.pid, **self._final(process))
+        except (MemoryFault, OSError) as problem:  # a full disk must keep nobody from ending
+            if process.error is None:
+                self._ended_by_error(process, problem)
+        finally:
+            process.account.charge("pages", -process.usage.pages)
+            process.settle(State.DONE)
+            process.ended.set()
 
     def _final(self, process: Process) -> dict[str, Any]:
         names = ("exit_code", "tokens_in", "tokens_out", "first_token_s", "seconds", "pages", "faults", "error")

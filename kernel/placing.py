@@ -6,8 +6,8 @@ from ..models.engine import Engine
 from .sequence import Work
 from .streams import Stream, Streams
 
-Move = Callable[[], None]
-"""Something for the engine's thread to do before the step, in order."""
+Move = tuple[Work, Callable[[], None]]
+"""Something for the engine's thread to do before the step, in order, and for whom; when it fails, that work fails."""
 
 
 def place(work: Work, hold: set[Work], streams: Streams, engine: Engine, moves: list[Move]) -> int:
@@ -26,14 +26,14 @@ def place(work: Work, hold: set[Work], streams: Streams, engine: Engine, moves: 
     if work.state is not None:
         state, work.state = work.state, None
         stream.tokens, stream.whole, work.swapped = work.swapped, work.whole, []
-        moves.append(lambda: engine.restore(index, state))
+        moves.append((work, lambda: engine.restore(index, state)))
         return swapped
     source, length = best if best else (stream, 0)
     if source is stream:
-        moves.append(lambda: engine.trim(index, length))
+        moves.append((work, lambda: engine.trim(index, length)))
     else:
         stream.tokens, stream.whole = list(source.tokens), source.whole
-        moves.append(lambda: engine.copy(source.index, index, length))
+        moves.append((work, lambda: engine.copy(source.index, index, length)))
     streams.cut(stream, length)
     work.start(length)
     return swapped
@@ -50,6 +50,6 @@ def _evict(hold: set[Work], streams: Streams, engine: Engine, moves: list[Move])
     def save() -> None:
         work.state = engine.save(index)
 
-    moves.append(save)
+    moves.append((work, save))
     streams.leave(work, forget=False)
     return stream

@@ -2,7 +2,8 @@
 
 1. Places. Streams go to sequences by rank: class of priority, then those still within their quantum, then the
    process tree that has had the least service (in quanta), then the order of arrival. Whoever holds a stream
-   and is not chosen is swapped out.
+   and is not chosen is swapped out. Who is passed over for long rises, a class every `AGE` steps: a lower class
+   is served rarely under a load of higher ones, but not never.
 2. Kind. Decoding and prefill take turns, since a step of both kinds costs as much as one of each: a decode
    step comes at the latest after ``patience`` prefill steps, so an answer under way never waits longer.
 3. Parts. A decode step takes every decoding sequence. A prefill step takes whole cuts in the order of rank
@@ -17,18 +18,23 @@ PATIENCE = {0: 1, 1: 3, 2: 6}
 """Most prefill steps in a row while a sequence of that priority class decodes."""
 
 
+AGE = 200
+"""Steps that a sequence is passed over before it ranks one class higher; some ten seconds on two cores."""
+
+
 @dataclass(frozen=True)
 class View:
     """What the decision knows of one sequence."""
 
     key: int
     priority: int  # 0 interactive, 1 normal, 2 batch
-    service: int  # tokens computed for its process tree so far
+    service: int  # tokens computed for its process tree, counted from when the tree last became active
     arrival: int
     resident: bool  # holds a stream now
     at: int  # tokens in its stream
     left: int  # tokens still to be prefilled; 0 means that it decodes
     ran: int  # tokens computed since it last got a stream
+    passed: int = 0  # steps since something of it was last computed
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Turn:
 def rank(view: View, quantum: int) -> tuple[int, bool, int, int]:
     """Sort key of a sequence; the smallest goes first."""
     settled = view.resident and view.ran < quantum
-    return (view.priority, not settled, view.service // quantum, view.arrival)
+    return (view.priority - view.passed // AGE, not settled, view.service // quantum, view.arrival)
 
 
 def cut(at: int, left: int, chunk: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
@@ -80,12 +80,13 @@ class Process:
     result: Any = None
     error: OSFault | None = None
     usage: Usage = field(default_factory=Usage)
+    counts: Counter[str] = field(default_factory=Counter)  # calls admitted, by name
     started_at: float = field(default_factory=time.time)  # seconds since the epoch
     mailbox: deque[tuple[int, Any]] = field(default_factory=deque)
     mail: asyncio.Event = field(default_factory=asyncio.Event)
     going: asyncio.Event = field(default_factory=asyncio.Event)  # cleared while stopped
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Future[Any] | None = None  # its own code; signals cancel it
     calls: dict[asyncio.Future[Any], Signal | None] = field(default_factory=dict)  # under way; INT marks and ends them
     interrupted: bool = False  # INT came outside a call: the next one raises it
     dying: Signal | None = None  # TERM or KILL, once it was sent

@@ -10,17 +10,16 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..models.engine import Constraint, Engine, Result, Sampling, Slice
-from ..models.faults import EngineFault
 from ..models.textout import TextOut
 from .errors import BadInput, LimitExceeded, OSFault, Unavailable
 from .placing import Move, place
 from .policy import Budget, Turn, View, cut, decide
 from .process import Process, State
 from .sequence import Scoring, Work, Writing, Written
+from .stepper import Part, Stepper
 from .streams import Streams
 
 
@@ -31,16 +30,15 @@ class Scheduler:
         info = engine.info
         self.engine = engine
         self.streams = Streams(info.streams, info.chunk, any_cut=info.any_cut)
-        self.steps = 0
         self.swaps = 0
-        self.engine_seconds = 0.0
         self._budget = Budget(info.streams, info.chunk, info.batch, quantum)
         self._work: list[Work] = []
         self._arrivals = itertools.count()
         self._since_decode = 0
+        self._served = 0  # service that a tree has which becomes active now
         self._wake = asyncio.Event()
-        self._boundary = asyncio.Condition()
-        self._thread = ThreadPoolExecutor(1, "llmos-engine")
+        self._boundary = asyncio.Event()  # of a step: set when it comes, then a new one takes its place
+        self._stepper = Stepper(engine)
         self._loop = asyncio.ensure_future(self._run())
         self._loop.add_done_callback(self._stopped)
 
@@ -99,7 +97,8 @@ class Scheduler:
         if self._loop.done():
             work.close()
             raise Unavailable("the scheduler has stopped", hint="start llmos again")
-        work.arrival = next(self._arrivals)
+        work.arrival, work.seen = next(self._arrivals), self.steps
+        self._level(work.process)
         self._work.append(work)
         work.process.settle(State.RUNNING)
         self._wake.set()
@@ -109,14 +108,24 @@ class Scheduler:
             work.process.settle(State.READY)
             self._wake.set()
 
+    def _level(self, process: Process) -> None:
+        """A tree that becomes active stands level with the others: idle time earns nothing, a long life costs nothing.
+
+        Start-time fair queueing (Goyal, Vin and Cheng 1996), with tokens computed as the service.
+        """
+        active = {w.process.account.root().service for w in self._work}
+        self._served = max(self._served, min(active, default=self._served))
+        root = process.account.root()
+        root.service = max(root.service, self._served)
+
     async def gone(self, process: Process) -> None:
         """Wait until nothing of a process is left in the engine: at most the step under way."""
         for work in self._work:
             if work.process is process:
                 work.done.cancel()
         self._wake.set()
-        async with self._boundary:
-            await self._boundary.wait_for(lambda: not any(w.process is process for w in self._work))
+        while any(w.process is process for w in self._work):
+            await self._boundary.wait()
 
     def wake(self) -> None:
         """Something changed (CONT, for one): look again."""
@@ -126,17 +135,16 @@ class Scheduler:
         """Whether no work is waiting or running."""
         return not self._work
 
-    async def call(self, function: Callable[[], object]) -> object:
-        """Run something else on the engine's thread, between steps."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
-
     async def close(self) -> None:
         """Stop the loop, fail what is left, free the engine."""
         self._loop.cancel()
         await asyncio.wait([self._loop])
-        await self._reap()
-        await self.call(self.engine.close)
-        self._thread.shutdown()
+        await self._stepper.close()
+
+    @property
+    def steps(self) -> int:
+        """Steps since boot."""
+        return self._stepper.steps
 
     # -- the loop --
 
@@ -145,6 +153,9 @@ class Scheduler:
         for work in self._work:
             if not work.over:
                 work.done.set_exception(Unavailable("the scheduler has stopped", hint="start llmos again"))
+            self._take_off(work)
+        self._work.clear()
+        self._turn()
         if not loop.cancelled() and (bug := loop.exception()) is not None:
             context = {"message": "the scheduler failed", "exception": bug, "future": loop}
             asyncio.get_running_loop().call_exception_handler(context)
@@ -170,12 +181,13 @@ class Scheduler:
         return View(
             key=work.arrival,
             priority=int(process.priority),
-            service=process.account.root().used["tokens"],
+            service=process.account.root().service,
             arrival=work.arrival,
             resident=work.stream is not None,
             at=at,
             left=left,
             ran=work.ran,
+            passed=self.steps - work.seen,
         )
 
     async def _step(self, turn: Turn, ready: dict[int, Work]) -> None:
@@ -192,40 +204,21 @@ class Scheduler:
                 parts.append((work, part))
                 room -= len(part.tokens)
         self._since_decode = self._since_decode + 1 if turn.prefill else 0
-        try:
-            results = await self._compute(moves, [s for _, s in parts])
-        except EngineFault as fault:
-            self._fail([w for w, _ in parts], fault)
-            return
-        for (work, part), result in zip(parts, results, strict=True):
+        outcome = await self._stepper.step(moves, parts)
+        for work, part, result in outcome.done:
             self._deliver(work, part, result, prefill=turn.prefill)
-
-    async def _compute(self, moves: list[Move], slices: list[Slice]) -> list[Result]:
-        def work() -> list[Result]:
-            for move in moves:
-                move()
-            return self.engine.step(slices)
-
-        start = time.perf_counter()
-        # The step cannot be interrupted half-way: a cancelled loop still waits for it.
-        step = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        try:
-            return await asyncio.shield(step)
-        except asyncio.CancelledError:
-            await asyncio.wait([step])
-            raise
-        finally:
-            self.steps += 1
-            self.engine_seconds += time.perf_counter() - start
+        for work, fault in outcome.failed.items():
+            if not work.over:
+                work.done.set_exception(Unavailable(f"the engine failed: {fault.message}", hint=fault.hint))
 
     # -- the parts of a step --
 
-    def _part(self, work: Work, prefill: bool, moves: list[Move]) -> tuple[Work, Slice]:
+    def _part(self, work: Work, prefill: bool, moves: list[Move]) -> Part:
         """Take the next tokens off the work's feed; what lies in the stream beyond them is cut."""
         stream = self.streams.of(work)
         if len(stream.tokens) > work.at:
             engine, index, at = self.engine, stream.index, work.at
-            moves.append(lambda: engine.trim(index, at))
+            moves.append((work, lambda: engine.trim(index, at)))
             self.streams.cut(stream, work.at)
         count = cut(work.at, len(work.feed), self._budget.chunk) if prefill else 1
         part = Slice(
@@ -246,25 +239,26 @@ class Scheduler:
         del work.feed[:count]
         work.at += count
         work.ran += count
+        work.seen = self.steps
+        usage = work.process.usage
+        usage.computed += count
+        work.process.account.root().service += count
+        try:
+            work.process.account.spend("tokens", count)
+        except OSFault as fault:
+            if not work.over:
+                work.done.set_exception(fault)
         if work.over:
             return
         if result.fault is not None:
             work.done.set_exception(BadInput(result.fault.message, hint=result.fault.hint))
             return
-        usage = work.process.usage
-        try:
-            usage.computed += count
-            work.process.account.charge("tokens", count)
-            work.take(result, self.engine.ends, self.engine.piece)
-        except OSFault as fault:
-            work.done.set_exception(fault)
         if usage.first_token is None and result.token is not None:
             usage.first_token = time.monotonic()
-
-    def _fail(self, works: list[Work], fault: EngineFault) -> None:
-        for work in works:
-            if not work.over:
-                work.done.set_exception(Unavailable(f"the engine failed: {fault.message}", hint=fault.hint))
+        try:
+            work.take(result, self.engine.ends, self.engine.piece)
+        except Exception as problem:  # noqa: BLE001 - the text goes to foreign code, which must not end the loop
+            work.done.set_exception(problem)
 
     def _empty(self, streams: list[int]) -> None:
         for stream in streams:
@@ -275,15 +269,23 @@ class Scheduler:
         over = [w for w in self._work if w.over]
         if not over:
             return
-        forget = []
-        for work in over:
-            doomed = work.done.cancelled() or work.done.exception() is not None
-            if doomed and work.stream is not None:
-                forget.append(work.stream)
-            self.streams.leave(work, forget=doomed)
-            work.close()
+        forget = [stream for work in over if (stream := self._take_off(work)) is not None]
         self._work = [w for w in self._work if not w.over]
+        if not self._work:  # a busy time is over: who comes next owes nothing to it
+            self._served = max(self._served, *(w.process.account.root().service for w in over))
         if forget:
-            await self.call(lambda: self._empty(forget))
-        async with self._boundary:
-            self._boundary.notify_all()
+            await self._stepper.call(lambda: self._empty(forget))
+        self._turn()
+
+    def _take_off(self, work: Work) -> int | None:
+        """Take a work that is over off its stream; the stream, where what lies in it is to be forgotten."""
+        doomed = work.done.cancelled() or work.done.exception() is not None
+        stream = work.stream if doomed else None
+        self.streams.leave(work, forget=doomed)
+        work.close()
+        return stream
+
+    def _turn(self) -> None:
+        """Wake whoever waits for a boundary."""
+        self._boundary.set()
+        self._boundary = asyncio.Event()

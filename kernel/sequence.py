@@ -45,6 +45,7 @@ class Work(ABC):
     swapped: list[int] = field(default_factory=list)  # the tokens in that state
     whole: int = 0  # of these, leading tokens in whole prefilled blocks
     ran: int = 0  # tokens computed since it got its stream
+    seen: int = 0  # the scheduler's count of steps when something of it was last computed
     reused: int = 0  # tokens of the prompt that came from the cache
     begun: float = field(default_factory=time.monotonic)
     sampler: Sampler | None = None

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from .process import Process, Signal, State
+from .process import Process, Signal
 from .scheduler import Scheduler
 
 GRACE = 2.0
@@ -30,8 +30,8 @@ def deliver(process: Process, signal: Signal, scheduler: Scheduler) -> None:
 
 
 def _end(process: Process, signal: Signal) -> None:
-    if process.dying is Signal.KILL:
-        return
+    if process.dying is Signal.KILL or process.ending:
+        return  # what is tidied up must not be broken off: then it would never count as ended
     process.dying = signal
     process.go()  # a stopped process can still be ended
     assert process.task is not None
@@ -43,13 +43,13 @@ def _end(process: Process, signal: Signal) -> None:
 
 
 def _still_there(process: Process) -> None:
-    if process.state is not State.DONE and process.dying is Signal.TERM:
+    if process.dying is Signal.TERM:
         _end(process, Signal.KILL)
 
 
 def _cancel_again(process: Process) -> None:
     """An app's code may swallow a cancellation; every call it makes is refused, and it is cancelled again."""
-    if process.state is not State.DONE and not process.ending:
+    if not process.ending:
         assert process.task is not None
         process.task.cancel()
         asyncio.get_running_loop().call_later(0.1, _cancel_again, process)

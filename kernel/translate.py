@@ -31,7 +31,7 @@ _MEMORY: dict[type, type[OSFault]] = {
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
-def translate(fault: Exception) -> OSFault | None:
+def translate(fault: BaseException) -> OSFault | None:
     """The user's error for a fault from below; None for what is a bug."""
     if isinstance(fault, OSFault):
         return fault

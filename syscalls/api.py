@@ -4,8 +4,7 @@
         class Args(BaseModel):
             text: str
 
-        @abstractmethod
-    async def main(self, sys: Sys, args: Args) -> str:
+        async def main(self, sys: Sys, args: Args) -> str:
             reply = await sys.generate(f"Say this louder: {args.text}", max_tokens=40)
             return reply.text
 
@@ -140,7 +139,12 @@ class Sys:
         reply = await self.generate(prompt, json_schema=schema, **fields)
         if reply.finish == "length":
             raise LimitExceeded("the answer did not fit", hint="raise max_tokens", max_tokens=reply.tokens_out)
-        return model.model_validate_json(reply.text)
+        try:
+            return model.model_validate_json(reply.text)
+        except ValidationError as wrong:  # a rule of the model's that no grammar can carry
+            raise BadInput(
+                f"what the model wrote is no {model.__name__}: {c.said(wrong)}", hint="ask again with another seed"
+            ) from None
 
     async def embed(self, texts: Sequence[str], **fields: Any) -> c.Embedded:
         """Unit vectors of texts."""
@@ -149,6 +153,14 @@ class Sys:
     async def count(self, text: str, **fields: Any) -> c.Counted:
         """Tokens of a text."""
         return await self._call("count", _request(c.Count, text=text, **fields), c.Counted)
+
+    async def count_each(self, texts: Sequence[str], **fields: Any) -> list[int]:
+        """Tokens of each of many texts, in their order."""
+        found: list[int] = []
+        for start in range(0, len(texts), c.TEXTS):
+            request = _request(c.CountEach, texts=list(texts[start : start + c.TEXTS]), **fields)
+            found += (await self._call("count.each", request, c.CountedEach)).tokens
+        return found
 
     async def run(self, goal: str, *, on_text: Callable[[str], None] | None = None, **fields: Any) -> c.Ran:
         """Let the model choose system calls itself, step by step, until it answers."""
@@ -175,9 +187,13 @@ class Sys:
     # -- memory --
 
     async def remember(self, passages: Sequence[c.Passage], collection: str = "default", **fields: Any) -> list[str]:
-        """Store passages; returns their handles."""
-        request = _request(c.Remember, passages=list(passages), collection=collection, **fields)
-        return (await self._call("remember", request, c.Remembered)).handles
+        """Store passages; returns their handles. Many go in portions, so that others get their turn between."""
+        handles: list[str] = []
+        for start in range(0, max(len(passages), 1), c.PORTION):
+            part = list(passages[start : start + c.PORTION])
+            request = _request(c.Remember, passages=part, collection=collection, **fields)
+            handles += (await self._call("remember", request, c.Remembered)).handles
+        return handles
 
     async def recall(self, query: str, *, k: int = 5, collection: str = "default", **fields: Any) -> list[c.Hit]:
         """The best passages for a query, best first."""
@@ -287,5 +303,4 @@ def _request(kind: type[M], /, **fields: Any) -> M:
     try:
         return kind(**fields)
     except ValidationError as wrong:
-        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors())
-        raise BadInput(f"{kind.__name__.lower()}: {what}", hint="see docs/syscalls.md") from None
+        raise BadInput(f"{kind.__name__.lower()}: {c.said(wrong)}", hint="see docs/syscalls.md") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..kernel.process import Process
+from ..memory.faults import TooLarge
 from ..memory.pages import Kind, Page
 from . import calls as c
 
@@ -44,7 +45,11 @@ async def look(call: Call, request: c.Look) -> c.ContextView:
 def add_page(process: Process, role: str, text: str, kind: Kind = Kind.DIALOGUE, label: str = "trusted") -> Page:
     """Add a page and book it."""
     process.account.charge("pages", 1)
-    page = process.context.add(role, text, kind=kind, label=label)
+    try:
+        page = process.context.add(role, text, kind=kind, label=label)
+    except TooLarge:
+        process.account.charge("pages", -1)
+        raise
     process.usage.pages += 1
     return page
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from ..kernel.errors import BadInput, Interrupted, OSFault, Terminated, TimedOut
+from ..kernel.errors import AppFailed, BadInput, Interrupted, OSFault, Terminated, TimedOut
 from ..kernel.machine import Machine
 from ..kernel.process import Process, Signal, State
 from ..kernel.translate import translate, translated
@@ -22,6 +22,10 @@ from .tools import Toolbox
 Launcher = Callable[..., Any]
 
 
+OVER = 0.01
+"""Seconds that a call beyond the limit of calls waits: a loop that goes on all the same must not eat the core."""
+
+
 @dataclass(frozen=True)
 class Call:
     """What a handler gets: who calls, on which machine, and where pieces of text go."""
@@ -29,6 +33,8 @@ class Call:
     gate: Gate
     process: Process
     on_text: Callable[[str], None] | None
+    number: int  # counts the calls of this name that the process made, from 1
+    undo: list[Callable[[], None]] = field(default_factory=list)  # run when the reply cannot be handed over
 
     @property
     def machine(self) -> Machine:
@@ -49,51 +55,81 @@ class Gate:
         self.spawn = spawn  # starts an app by name as a child: `launch` with everything but the call's own filled in
 
     async def call(
-        self, process: Process, name: str, request: c.Request, on_text: Callable[[str], None] | None = None
+        self,
+        process: Process,
+        name: str,
+        request: c.Request | Mapping[str, Any],
+        on_text: Callable[[str], None] | None = None,
     ) -> c.Reply:
-        """Make one call for a process; ends in a reply or an `OSFault`, never in silence."""
-        entry = self.table.get(name)
-        if entry is None:
-            raise BadInput(f"no system call {name!r}", hint="docs/syscalls.md lists them")
+        """Make one call for a process; ends in a reply or an `OSFault`, never in silence.
+
+        A request in plain values, as it comes out of a socket, is checked here too.
+        """
         await self._enter(process)
-        self._admit(process, name, entry, request)
-        asked = await self._on_disk(self.machine.parts.journal.intent(process.pid, name, _plain(request)))
+        entry, request, plain = self._admit(process, name, request)
+        process.counts[name] += 1
+        call = Call(self, process, on_text, process.counts[name])
+        journal = self.machine.parts.journal
+        asked = await self._on_disk(journal.intent(process.pid, name, plain))
         try:
-            reply = await self._carry_out(process, entry, request, on_text)
-        except OSFault as fault:
-            await self._on_disk(self.machine.parts.journal.outcome(asked, False, fault.to_dict()))
+            try:
+                reply = await self._carry_out(call, entry, request)
+                outcome = _plain(reply, AppFailed(f"{name} gave something that is no plain value"))
+            except OSFault as fault:
+                await self._on_disk(journal.outcome(asked, False, fault.to_dict()))
+                raise
+            await self._on_disk(journal.outcome(asked, True, outcome))
+        except BaseException:
+            for back in call.undo:
+                back()
             raise
-        await self._on_disk(self.machine.parts.journal.outcome(asked, True, _plain(reply)))
-        await process.going.wait()  # a stopped process gets its reply when it goes on
+        finally:
+            await process.going.wait()  # a stopped process hears nothing until it goes on
         return reply
 
     async def _enter(self, process: Process) -> None:
+        await asyncio.sleep(0)  # a process that only calls still lets the others run
         await process.going.wait()
         if process.dying is Signal.KILL or not process.alive or process.ending:
             raise Terminated("the process has ended")
         if process.interrupted:
             process.interrupted = False
             raise Interrupted("interrupted")
+        if process.account.reached("calls"):
+            await asyncio.sleep(OVER)
 
-    def _admit(self, process: Process, name: str, entry: Entry, request: c.Request) -> None:
-        fields = request.model_dump(exclude_unset=True, exclude=set(entry.private))
+    def _admit(
+        self, process: Process, name: str, asked: c.Request | Mapping[str, Any]
+    ) -> tuple[Entry, c.Request, dict[str, Any]]:
+        """The call's entry, its request, and that in plain values. Every attempt counts and has its audit line."""
+        needs, shown = "", dict[str, Any]()
         try:
-            admit(process, name, entry.needs, request)
             process.account.charge("calls", 1)
+            process.usage.calls += 1
+            entry = self._entry(name)
+            needs = entry.needs
+            request = asked if isinstance(asked, c.Request) else _checked(entry, name, asked)
+            plain = _plain(request, c.unwritable(request))
+            shown = {key: value for key, value in plain.items() if key not in entry.private}
+            admit(process, name, needs, request)
         except OSFault as fault:
-            self.audit.line(process, name, entry.needs, fault.code, fields)
+            self.audit.line(process, name, needs, fault.code, shown)
             raise
-        process.usage.calls += 1
-        self.audit.line(process, name, entry.needs, "allowed", fields)
+        self.audit.line(process, name, needs, "allowed", shown)
+        return entry, request, plain
+
+    def _entry(self, name: str) -> Entry:
+        if name not in self.table:
+            raise BadInput(f"no system call {name!r}", hint="docs/syscalls.md lists them")
+        return self.table[name]
 
     async def _on_disk(self, write: Any) -> Any:
         with translated():
             return await write
 
-    async def _carry_out(
-        self, process: Process, entry: Entry, request: c.Request, on_text: Callable[[str], None] | None
-    ) -> c.Reply:
-        task = asyncio.ensure_future(entry.handler(Call(self, process, on_text), request))
+    async def _carry_out(self, call: Call, entry: Entry, request: c.Request) -> c.Reply:
+        process = call.process
+        task = asyncio.ensure_future(entry.handler(call, request))
         process.calls[task] = None
         process.settle(State.WAITING)
         try:
@@ -118,5 +154,16 @@ def _translated(problem: Exception) -> Exception:
     return translate(problem) or problem
 
 
-def _plain(model: BaseModel) -> dict[str, Any]:
-    return model.model_dump(mode="json", exclude_defaults=True)
+def _checked(entry: Entry, name: str, fields: Mapping[str, Any]) -> c.Request:
+    try:
+        return entry.request.model_validate(fields)
+    except ValidationError as wrong:
+        raise BadInput(f"{name}: {c.said(wrong)}", hint="docs/syscalls.md has the fields") from None
+
+
+def _plain(model: BaseModel, otherwise: OSFault) -> dict[str, Any]:
+    """The model in JSON values; raises ``otherwise`` where it holds something else, or text that is no Unicode."""
+    try:
+        return model.model_dump(mode="json", exclude_defaults=True)
+    except (ValueError, RecursionError) as problem:
+        raise otherwise from problem

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..kernel.errors import AppFailed, BadInput
 from .api import App
+from .calls import said
 
 
 def load(package: str) -> App:
@@ -32,5 +33,4 @@ def arguments(app: App, given: dict[str, Any]) -> BaseModel:
     try:
         return app.Args.model_validate(given)
     except ValidationError as wrong:
-        what = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in wrong.errors())
-        raise BadInput(what, hint="--help tells what the app takes") from None
+        raise BadInput(said(wrong), hint="--help tells what the app takes") from None

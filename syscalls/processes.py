@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -53,7 +53,14 @@ async def receive(call: Call, request: c.Receive) -> c.Mail:
         process.mail.clear()
         await process.mail.wait()
     sender, message = process.mailbox.popleft()
+    call.undo.append(lambda: _put_back(process, sender, message))
     return c.Mail(sender=sender, message=message)
+
+
+def _put_back(process: Process, sender: int, message: Any) -> None:
+    """Who asked has gone: the message is the next again."""
+    process.mailbox.appendleft((sender, message))
+    process.mail.set()
 
 
 async def info(call: Call, request: c.Info) -> c.ProcessInfo:

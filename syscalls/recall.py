@@ -39,7 +39,7 @@ def _hit(hit: memory.Hit) -> c.Hit:
 async def forget(call: Call, request: c.Forget) -> c.Forgotten:
     """Remove passages."""
     count = await call.machine.worker(
-        call.machine.parts.recall.forget, request.handles or None, owner=call.process.owner, app=call.process.app,
+        call.machine.parts.recall.forget, request.handles, owner=call.process.owner, app=call.process.app,
         collection=None if request.handles else request.collection,
     )  # fmt: skip
     return c.Forgotten(count=count)

@@ -46,6 +46,7 @@ TABLE: dict[str, Entry] = {
     "choose": Entry(text.choose, c.Choose, c.Chosen, "model:use"),
     "embed": Entry(text.embed, c.Embed, c.Embedded, "model:use"),
     "count": Entry(text.count, c.Count, c.Counted, "model:use", spelled=True),
+    "count.each": Entry(text.count_each, c.CountEach, c.CountedEach, "model:use", private=("texts",)),
     "run": Entry(cycle.run, c.Run, c.Ran, "model:use"),
     "context.add": Entry(context.add, c.Add, c.PageView),
     "context.fetch": Entry(context.fetch, c.Fetch, c.PageView),

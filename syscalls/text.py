@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..kernel.errors import BadInput, LimitExceeded
-from ..kernel.process import Process
 from ..models.engine import Constraint, Sampling
 from ..models.grammar import from_schema
 from ..models.spans import Spans
@@ -26,7 +25,7 @@ async def generate(call: Call, request: c.Generate) -> c.Generated:
     prompt = _prompt(call, request, reserve)
     process.usage.tokens_in += len(prompt)
     written = await call.machine.scheduler.write(
-        process, prompt, most=request.max_tokens, sampling=_sampling(process, request),
+        process, prompt, most=request.max_tokens, sampling=_sampling(call, request),
         constraint=_constraint(call, request), stops=request.stop, on_text=_sink(call, request.show),
     )  # fmt: skip
     process.usage.tokens_out += len(written.tokens)
@@ -69,6 +68,13 @@ async def count(call: Call, request: c.Count) -> c.Counted:
     return c.Counted(tokens=parts.prompts.count(request.text), window=parts.engine.info.window)
 
 
+async def count_each(call: Call, request: c.CountEach) -> c.CountedEach:
+    """As `count`, off the event loop."""
+    parts = call.machine.parts
+    tokens = await call.machine.worker(lambda: [parts.prompts.count(text) for text in request.texts])
+    return c.CountedEach(tokens=tokens, window=parts.engine.info.window)
+
+
 def _prompt(call: Call, request: c.Generate | c.Choose, reserve: int) -> list[int]:
     parts, process = call.machine.parts, call.process
     extra = [(m.role, m.text) for m in request.messages]
@@ -89,11 +95,11 @@ def _prompt(call: Call, request: c.Generate | c.Choose, reserve: int) -> list[in
     return prompt
 
 
-def _sampling(process: Process, request: c.Generate) -> Sampling:
-    seed = request.seed
+def _sampling(call: Call, request: c.Generate) -> Sampling:
+    seed, process = request.seed, call.process
     if seed is None:
         # From the process's own inputs only, so that the same run draws the same tokens whatever its pid.
-        own = json.dumps([process.app, process.args, process.usage.calls], sort_keys=True, default=str)
+        own = json.dumps([process.app, process.args, call.number], sort_keys=True, default=str)
         seed = zlib.crc32(own.encode())
     return Sampling(request.temperature, request.top_k, request.top_p, request.min_p, request.repeat_penalty, seed)
 

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel as Model
 from pydantic import ValidationError, create_model
 
-from ..kernel.errors import AppFailed, BadInput, NotFound, OSFault
+from ..kernel.errors import AppFailed, BadInput, NotFound, OSFault, Unavailable
 from . import calls as c
 from .rights import holds
 
 if TYPE_CHECKING:
     from .gate import Call
+
+
+THREADS, EACH = 64, 8
+"""Tools at work at a time, of all processes and of each."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,26 @@ class Toolbox:
 
     def __init__(self) -> None:
         self._tools: dict[str, Tool] = {}
+        # Of their own, so that a tool which hangs keeps nothing of the kernel's waiting.
+        self._threads = ThreadPoolExecutor(THREADS, "llmos-tool")
+        self._lock = threading.Lock()
+        self._busy: Counter[int] = Counter()  # threads at work, by pid; whoever holds the lock
+
+    async def on_thread(self, pid: int, function: Callable[[], Any]) -> Any:
+        """Run it on a thread. One that is given up by a time-out or a signal keeps its thread until it returns."""
+        with self._lock:
+            if self._busy[pid] >= EACH:
+                raise Unavailable(f"{EACH} tools of this process are at work", hint="wait for them first")
+            self._busy[pid] += 1
+        work = self._threads.submit(function)
+        work.add_done_callback(lambda _: self._over(pid))
+        return await asyncio.wrap_future(work)
+
+    def _over(self, pid: int) -> None:
+        with self._lock:
+            self._busy[pid] -= 1
+            if not self._busy[pid]:
+                del self._busy[pid]
 
     def add(self, function: Callable[..., Any], name: str = "") -> None:
         """Offer a function; every parameter needs a type. It may be async; a plain one runs in a worker thread."""
@@ -77,14 +105,13 @@ async def call(call: Call, request: c.CallTool) -> c.ToolResult:
     try:
         arguments = tool.arguments.model_validate(request.args)
     except ValidationError as wrong:
-        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors())
-        raise BadInput(f"tool {tool.name}: {what}") from None
+        raise BadInput(f"tool {tool.name}: {c.said(wrong)}") from None
     given = {name: getattr(arguments, name) for name in tool.arguments.model_fields}
     try:
         if inspect.iscoroutinefunction(tool.function):
             result = await tool.function(**given)
         else:
-            result = await asyncio.to_thread(tool.function, **given)
+            result = await call.gate.tools.on_thread(call.process.pid, partial(tool.function, **given))
     except OSFault:
         raise
     except Exception as problem:

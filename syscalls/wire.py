@@ -3,6 +3,7 @@
 to the app:    {"start": {...}}                  once, first
                {"id": n, "text": "..."}          pieces of a call's text, in order
                {"id": n, "reply": {...}}         or {"id": n, "error": {...}}: ends call n
+               {"signal": "TERM"}                tidy up and end
 from the app:  {"id": n, "call": NAME, "request": {...}}
                {"id": n, "cancel": true}         the app no longer waits for call n
                {"result": ...}                   or {"error": {...}}: the app is done
@@ -14,7 +15,7 @@ import asyncio
 import json
 from typing import Any
 
-from ..kernel.errors import AppFailed
+from ..kernel.errors import AppFailed, LimitExceeded
 
 LARGEST = 64 * 2**20
 """Bytes of one frame: enough for a large file, too little to fill the memory."""
@@ -37,7 +38,9 @@ async def receive(reader: asyncio.StreamReader) -> dict[str, Any] | None:
 
 
 def send(writer: asyncio.StreamWriter, frame: dict[str, Any]) -> None:
-    """Queue a frame; nothing is sent on a closed socket."""
+    """Queue a frame; nothing is sent on a closed socket. Raises `LimitExceeded` for one that is too large."""
     data = json.dumps(frame, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    if len(data) > LARGEST:
+        raise LimitExceeded(f"{len(data)} bytes are too much for one call", hint=f"at most {LARGEST}: take it in parts")
     if not writer.is_closing():
         writer.write(len(data).to_bytes(4, "big") + data)

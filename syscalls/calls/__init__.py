@@ -3,7 +3,7 @@
 Units: times are seconds, sizes are bytes or tokens as named. Every request may carry ``timeout`` (seconds).
 """
 
-from .base import Label, Nothing, Reply, Request, Role
+from .base import Label, Nothing, Reply, Request, Role, said, unwritable
 from .context import Add, ContextView, Drop, Fetch, Look, PageView
 from .files import (
     DeleteFile,
@@ -17,13 +17,29 @@ from .files import (
     SearchFiles,
     WriteFile,
 )
-from .memory import Forget, Forgotten, Hit, Passage, Recall, Recalled, Remember, Remembered
+from .memory import PORTION, Forget, Forgotten, Hit, Passage, Recall, Recalled, Remember, Remembered
 from .processes import Ended, Info, Kill, Mail, ProcessInfo, Receive, Send, Spawn, Spawned, Wait
-from .text import Choose, Chosen, Count, Counted, Embed, Embedded, Generate, Generated, Message, Sentences
+from .text import (
+    TEXTS,
+    Choose,
+    Chosen,
+    Count,
+    CountEach,
+    Counted,
+    CountedEach,
+    Embed,
+    Embedded,
+    Generate,
+    Generated,
+    Message,
+    Sentences,
+)
 from .tools import CallTool, ListTools, ToolInfo, ToolResult, Tools
 from .world import Answered, Ask, Execute, Executed, Input, InputText, Now, Print, Progress, Ran, Run, Sleep, Step, Time
 
 __all__ = [
+    "PORTION",
+    "TEXTS",
     "Add",
     "Answered",
     "Ask",
@@ -32,7 +48,9 @@ __all__ = [
     "Chosen",
     "ContextView",
     "Count",
+    "CountEach",
     "Counted",
+    "CountedEach",
     "DeleteFile",
     "Drop",
     "Embed",
@@ -92,4 +110,6 @@ __all__ = [
     "Tools",
     "Wait",
     "WriteFile",
+    "said",
+    "unwritable",
 ]

@@ -19,10 +19,14 @@ class Passage(BaseModel):
     label: Label = "untrusted"
 
 
-class Remember(Request):
-    """Store passages in a collection of this owner and app; storing again what is there changes nothing."""
+PORTION = 1000
+"""Most passages of one call: they are written in one transaction, and nobody else writes meanwhile."""
 
-    passages: list[Passage] = Field(max_length=100_000)
+
+class Remember(Request):
+    """Store passages, all or none, in a collection of this owner and app; storing what is there changes nothing."""
+
+    passages: list[Passage] = Field(max_length=PORTION)
     collection: str = "default"
 
 

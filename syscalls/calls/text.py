@@ -100,3 +100,20 @@ class Counted(Reply):
 
     tokens: int
     window: int = Field(description="tokens that a context holds, answer included")
+
+
+TEXTS = 10_000
+"""Most texts of one call."""
+
+
+class CountEach(Request):
+    """The tokens of each of many texts."""
+
+    texts: list[str] = Field(max_length=TEXTS)
+
+
+class CountedEach(Reply):
+    """Tokens by the model's own vocabulary, in the order of the texts."""
+
+    tokens: list[int]
+    window: int = Field(description="tokens that the model can see at a time, answer included")

@@ -104,5 +104,7 @@ class Ran(Reply):
     """The answer and the way to it."""
 
     answer: str
-    finish: Literal["answer", "steps", "repeat"]
+    finish: Literal["answer", "steps", "repeat", "window"] = Field(
+        description="an answer; or no step, nothing new, or no room in the window was left"
+    )
     steps: list[Step]

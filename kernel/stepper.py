@@ -1,0 +1,73 @@
+"""The engine's thread: carries out a step, with the moves of streams before it, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ..models.engine import Engine, Result, Slice
+from ..models.faults import EngineFault
+from .placing import Move
+from .sequence import Work
+
+Part = tuple[Work, Slice]
+"""What one work computes in a step."""
+
+T = TypeVar("T")
+
+
+@dataclass
+class Outcome:
+    """What a step gave, and why some of its works got nothing."""
+
+    done: list[tuple[Work, Slice, Result]] = field(default_factory=list)
+    failed: dict[Work, EngineFault] = field(default_factory=dict)
+
+
+class Stepper:
+    """Owns the thread that owns the engine. Its methods belong to the event loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._thread = ThreadPoolExecutor(1, "llmos-engine")
+        self.steps = 0
+
+    async def step(self, moves: Sequence[Move], parts: Sequence[Part]) -> Outcome:
+        """Moves, then the step. What cannot be moved fails alone; a step that fails, fails all that are in it."""
+        outcome = Outcome()
+
+        def carry_out() -> None:
+            for work, move in moves:
+                try:
+                    if work not in outcome.failed:
+                        move()
+                except EngineFault as fault:
+                    outcome.failed[work] = fault
+            sound = [(work, part) for work, part in parts if work not in outcome.failed]
+            try:
+                results = self._engine.step([part for _, part in sound]) if sound else []
+            except EngineFault as fault:
+                outcome.failed.update((work, fault) for work, _ in sound)
+            else:
+                outcome.done += [(work, part, result) for (work, part), result in zip(sound, results, strict=True)]
+
+        self.steps += 1
+        await self.call(carry_out)
+        return outcome
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run something on the engine's thread. It cannot be broken off: a cancelled caller still waits for its end."""
+        call = asyncio.get_running_loop().run_in_executor(self._thread, function)
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            await asyncio.wait([call])
+            raise
+
+    async def close(self) -> None:
+        """Free the engine, then the thread."""
+        await self.call(self._engine.close)
+        self._thread.shutdown()
