@@ -206,3 +206,149 @@ async def test_a_package_without_an_app_says_so(bench, collected, tmp_path):
     await end(process)
     assert "0 apps" in process.error.message
     assert not isinstance(process.error, Denied | NotFound)
+
+
+def _living(*words):
+    """Pids of programs with just this command line."""
+    wanted = "\0".join(words) + "\0"
+    return [p for p in os.listdir("/proc") if p.isdigit() and _file(p, "cmdline") == wanted]
+
+
+@pytest.mark.parametrize("end_of_it", ["return 'ok'", "os._exit(4)", "time.sleep(600)"])
+async def test_nothing_that_an_app_started_outlives_it_not_even_in_a_session_of_its_own(bench, plugin, end_of_it):
+    process = plugin(
+        f"""
+        import subprocess
+        subprocess.Popen(["sleep", "7771"], start_new_session=True)
+        subprocess.Popen(["sh", "-c", "setsid sleep 7772 & exit"], stderr=subprocess.DEVNULL).wait()
+        await sys.now()
+        {end_of_it}
+        """
+    )
+    while not process.usage.calls:
+        await asyncio.sleep(0.01)
+    if "600" in end_of_it:
+        await bench.machine.signal(process.pid, Signal.KILL)
+    await end(process)
+    assert _living("sleep", "7771") == _living("sleep", "7772") == []
+    if "ok" in end_of_it:
+        assert process.result == "ok"
+    if "_exit" in end_of_it:
+        assert "exit code 4" in process.error.message
+
+
+async def test_modules_are_not_taken_from_the_folder_that_the_user_stands_in(plugin, tmp_path, monkeypatch):
+    here = tmp_path / "documents"
+    here.mkdir()
+    (here / "random.py").write_text(f"open({str(here / 'seen')!r}, 'w')")
+    monkeypatch.chdir(here)
+    process = await end(plugin("import random; return str(random.random() < 1)"))
+    assert process.result == "True"
+    assert not (here / "seen").exists()
+
+
+async def test_terminate_lets_an_app_tidy_up(bench, plugin):
+    process = plugin(
+        """
+        try:
+            await sys.sleep(60)
+        finally:
+            await sys.write("last.txt", "tidied")
+        """
+    )
+    while not process.usage.calls:
+        await asyncio.sleep(0.01)
+    await bench.machine.signal(process.pid, Signal.TERM)
+    await end(process)
+    assert process.exit_code == 143
+    assert process.files.read("last.txt") == "tidied"
+
+
+async def test_an_app_that_ignores_terminate_is_killed(bench, plugin, monkeypatch):
+    monkeypatch.setattr("llmos.kernel.signals.GRACE", 0.2)
+    process = plugin("await sys.now()\ntime.sleep(600)")
+    while not process.usage.calls:
+        await asyncio.sleep(0.01)
+    await bench.machine.signal(process.pid, Signal.TERM)
+    assert (await end(process)).exit_code == 137
+
+
+async def test_what_fails_in_the_app_s_own_on_text_fails_that_call(plugin):
+    process = await end(
+        plugin(
+            """
+            try:
+                await sys.generate("hello", on_text=lambda piece: 1 / 0)
+            except ZeroDivisionError:
+                return (await sys.generate("again")).text
+            """
+        )
+    )
+    assert (process.error, process.result) == (None, "again")
+
+
+async def test_a_call_with_what_is_no_plain_value_or_too_much_ends_in_an_error(plugin):
+    process = await end(
+        plugin(
+            """
+            found = []
+            for message in (object(), "x" * (65 * 2**20)):
+                try:
+                    await sys.send(1, message)
+                except Exception as fault:
+                    found.append(type(fault).__name__)
+            await sys.now()
+            return " ".join(found)
+            """,
+            rights=["process:message"],
+        )
+    )
+    assert process.result == "BadInput LimitExceeded"
+
+
+async def test_a_reply_that_is_too_large_is_an_error_of_the_call(bench, plugin):
+    bench.tools.add(_much, "much")
+    process = await end(
+        plugin(
+            """
+            try:
+                await sys.tool("much")
+            except Exception as fault:
+                return f"{type(fault).__name__} {await sys.now() > 0}"
+            """,
+            rights=["tool:call"],
+        )
+    )
+    assert process.result == "LimitExceeded True"
+
+
+def _much() -> str:
+    """Say too much."""
+    return "x" * (65 * 2**20)
+
+
+async def test_a_flood_of_calls_neither_escapes_the_limit_nor_stops_the_others(bench, plugin):
+    process = plugin(
+        """
+        import socket
+        wire = socket.socket(fileno=os.dup(int(__import__("sys").argv[1])))
+        wire.setblocking(True)
+        frame = b'{"id": %d, "call": "now", "request": {"nonsense": 1}}'
+        for number in range(10**9, 10**9 + 10**7):
+            one = frame % number
+            wire.sendall(len(one).to_bytes(4, "big") + one)
+        """,
+        limits=Limits(calls=10),
+    )
+    while process.usage.calls < 10:
+        await asyncio.sleep(0.01)
+
+    async def other(sys):
+        return (await sys.generate("still here")).text
+
+    for _ in range(3):
+        assert await bench.run(other) == "still here"
+    assert process.alive
+    assert process.account.used["calls"] == 10
+    assert len(asyncio.all_tasks()) < 300
+    await bench.machine.signal(process.pid, Signal.KILL)
