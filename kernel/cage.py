@@ -30,6 +30,9 @@ _OPEN_FILES = 256
 _FILES = 200  # handed in; each takes a descriptor until the cage stands
 _PASSWD = f"cage:x:{UID}:{UID}:cage:/work:/bin/sh\n".encode()
 _GROUP = f"cage:x:{UID}:\n".encode()
+# The least and the most that a limit can be: below, no cage can be built; above, some part of it overflows.
+_ANY_SIZE: tuple[float, float] = (1, 2**50)
+_BOUNDS = {"seconds": (0.001, 10.0**7), "memory": (16 * MIB, 2**50), "processes": (1, 2**22)}
 _ETC = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 
 # The first process in the cage. It says "r" and waits, with the limits already on it, until the warden has
@@ -40,10 +43,13 @@ _INIT = 'printf r; read -r go || exit 1; exec 5>&2 2>/dev/null; (exec "$@" <{std
 
 @dataclass(frozen=True)
 class Cage:
-    """Limits of one sandboxed run: seconds of wall-clock time, sizes in bytes."""
+    """Limits of one sandboxed run: seconds of wall-clock time, sizes in bytes.
+
+    A socket counts as memory with the most its buffer can hold. Raises `BadInput` for a limit out of bounds.
+    """
 
     seconds: float = 5.0
-    memory: int = 256 * MIB  # all processes together with /tmp and /dev/shm; also each one's data segment
+    memory: int = 256 * MIB  # all processes with /tmp, /dev/shm and sockets; also each one's data segment
     processes: int = 32  # threads count as processes
     output: int = MIB  # of standard output, and of standard error
     file_bytes: int = 64 * MIB  # size of /work, and of any single file
@@ -52,8 +58,9 @@ class Cage:
     def __post_init__(self) -> None:
         for limit in fields(self):
             value = getattr(self, limit.name)
-            if not 0 < value < math.inf:
-                raise BadInput(f"limit {limit.name} is {value}", hint="give a number above 0")
+            least, most = _BOUNDS.get(limit.name, _ANY_SIZE)
+            if not least <= value <= most:  # nor is it "not a number"
+                raise BadInput(f"limit {limit.name} is {value:.16g}", hint=f"give {least:.16g} to {most:.16g}")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ made unreadable is opened up first: it belongs to us.
 import os
 from collections.abc import Collection, Iterator
 from itertools import islice
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 _DEPTH = 16  # folders inside folders
 _ENTRIES = 4096  # looked at in all, folders too
@@ -20,8 +20,9 @@ def harvest(
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """Plain files below the directory descriptor ``work``, at most ``room`` bytes in all.
 
-    ``only`` names the wanted paths (None: all); ``ignore`` names links of our own. Returns the contents by path,
-    and "name (why)" for each wanted thing that stays behind.
+    ``only`` names the wanted paths (None: all); ``ignore`` names links of our own; what the program has
+    put in the place of one comes out like anything else. Returns the contents by path, and "name (why)" for each
+    wanted thing that stays behind.
     """
     files: dict[str, bytes] = {}
     left: list[str] = []
@@ -29,7 +30,9 @@ def harvest(
         if number == _ENTRIES:
             left.append(f"… (more than {_ENTRIES} files and folders)")
             break
-        if problem == _FOLDER or path in ignore or (only is not None and path not in only):
+        if problem == _FOLDER or (only is not None and path not in only):
+            continue
+        if path in ignore and S_ISLNK(_mode(folder, name)):
             continue
         data = None if problem else _read(folder, name, room)
         if data is None:
@@ -50,7 +53,7 @@ def _walk(folder: int, prefix: str, depth: int) -> Iterator[tuple[str, int, str,
         names = sorted(entry.name for entry in islice(entries, _ENTRIES + 1))
     for name in names:
         path = prefix + name
-        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        mode = _mode(folder, name)
         if not name.isprintable():
             yield path, folder, name, "odd name"
         elif S_ISREG(mode):
@@ -71,6 +74,10 @@ def _descend(folder: int, name: str, path: str, depth: int) -> Iterator[tuple[st
         yield from _walk(inner, f"{path}/", depth - 1)
     finally:
         os.close(inner)
+
+
+def _mode(folder: int, name: str) -> int:
+    return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
 
 
 def _read(folder: int, name: str, room: int) -> bytes | None:

@@ -91,14 +91,14 @@ async def probe(path: str = SYSTEM_PATH) -> Layers:
 async def _probe(path: str) -> Layers:
     tools, rows = _find_tools(path)
     rows += [_filter_row(), _uid_row()]
-    python = None
+    python, tested = None, False
     if tools is None or not all(row.present for row in rows):
         rows.append(Layer("cage", False, "not tested, since the layers above are missing"))
     else:
         rows += await _self_test(tools)
         if all(row.present for row in rows):
-            python = await _find_python(tools)
-    return Layers((*rows, _landlock_row(), _python_row(python)), tools, python)
+            python, tested = await _find_python(tools), True
+    return Layers((*rows, _landlock_row(), _python_row(python, tested)), tools, python)
 
 
 def _find_tools(path: str) -> tuple[Tools | None, list[Layer]]:
@@ -209,7 +209,9 @@ async def _find_python(tools: Tools) -> Python | None:
     return None
 
 
-def _python_row(python: Python | None) -> Layer:
+def _python_row(python: Python | None, tested: bool) -> Layer:
+    if not tested:
+        return Layer("python", False, "not tested, since the cage was not or does not hold", required=False)
     if python is None:
         return Layer("python", False, "none that a cage can read", "apt-get install python3", required=False)
     packages = f"with {', '.join(python.packages)}" if python.packages else "standard library only"

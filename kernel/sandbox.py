@@ -3,8 +3,8 @@
     outcome = await Sandbox().run(["python3", "job.py"], files={"job.py": Path("job.py")})
 
 The rooms below: `cage` says what a program sees, `seccomp` what it may call, `uids` as whom it runs, `warden`
-watches and ends it, `harvest` brings its files out, `layers` proves all that on this machine. The sandbox
-fails closed: where a required layer is missing, nothing runs.
+watches and ends it, `holding` counts its memory, `harvest` brings its files out, `layers` proves all that on
+this machine. The sandbox fails closed: where a required layer is missing, nothing runs.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ def named_files(argv: Sequence[str], extra: Sequence[Path] = ()) -> tuple[list[s
     for place, word in enumerate([*argv, *map(str, extra)]):
         path = Path(word)
         program = place == 0 and ("/" not in word or word.startswith(("/usr/", "/bin/", "/sbin/")))
-        if program or not path.is_file():
+        if program or not _is_file(path):
             words.append(word)
             continue
         name = str(PurePosixPath(word))
@@ -94,3 +94,11 @@ def named_files(argv: Sequence[str], extra: Sequence[Path] = ()) -> tuple[list[s
             raise BadInput(f"two files named {name!r}", hint="copy them into one folder under two names")
         words.append(f"./{name}" if place == 0 else name)
     return words[: len(argv)], files
+
+
+def _is_file(path: Path) -> bool:
+    """False too where nobody can tell: a word too long for a name, or below a folder that is shut."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -68,10 +68,12 @@ _SOCKET = (41, 198)
 _SOCKETPAIR = (53, 199)
 _IOCTL = (16, 29)
 _PERSONALITY = (135, 92)
+_SETSOCKOPT = (54, 208)
 
 _NEW_NAMESPACES = 0x7E02_0000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
 _AF_UNIX = 1
 _TERMINAL_IOCTLS = (0x5412, 0x541C, 0x5423)  # TIOCSTI, TIOCLINUX, TIOCSETD: type into or reshape a terminal
+_SEND_BUFFERS = (7, 32)  # SO_SNDBUF, SO_SNDBUFFORCE: how much a socket may hold
 _PLAIN_PERSONALITIES = (0, 0xFFFF_FFFF)  # PER_LINUX, and the question which one is set
 
 # BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_{JEQ,JGE,JSET}|BPF_K, BPF_RET|BPF_K
@@ -118,6 +120,8 @@ def _argument_rules(column: int) -> Code:
         *_on(_SOCKET[column], 0, family),
         *_on(_SOCKETPAIR[column], 0, family),
         *_on(_IOCTL[column], 1, _never(_TERMINAL_IOCTLS, errno.EPERM)),
+        # Answered as if it had been done: programs ask for it in passing. A local socket has options of one level only.
+        *_on(_SETSOCKOPT[column], 2, _never(_SEND_BUFFERS, 0)),
         *_on(_PERSONALITY[column], 0, _only(_PLAIN_PERSONALITIES, errno.EPERM)),
     ]
 

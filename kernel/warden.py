@@ -20,13 +20,12 @@ from . import seccomp
 from .cage import Cage, Inputs, Outcome, Python, Tools, command, in_memory
 from .errors import NoSandbox
 from .harvest import harvest
+from .holding import SCRATCH, over
 
 _START_SECONDS = 20.0  # for building the cage, on a machine however loaded
 _WATCH_SECONDS = 0.05  # between two looks at memory
+_AGAIN_SECONDS = 0.01  # before the second look, where the first found too much
 _CHUNK = 64 * 1024
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_INODE = 1024  # bytes of kernel memory that an empty file takes, rounded
-_SCRATCH = ("tmp", "dev/shm")
 
 
 async def confine(
@@ -129,7 +128,7 @@ class Warden:
         self._init = os.pidfd_open(pid)
         self._held.callback(os.close, self._init)
         self._uid = os.stat(f"/proc/{pid}").st_uid
-        for name in ("proc", "work", *_SCRATCH):
+        for name in ("proc", "work", *SCRATCH):
             self._folders[name] = os.open(f"/proc/{pid}/root/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._held.callback(os.close, self._folders[name])
 
@@ -166,45 +165,14 @@ class Warden:
                 self._kill("output")
 
     async def _watch_memory(self) -> None:
+        """End the cage when two looks in a row find too much: one alone may count what was moving meanwhile."""
+        before = False
         while True:
-            if self._memory() > self._limits.memory:
+            await asyncio.sleep(_AGAIN_SECONDS if before else _WATCH_SECONDS)
+            now = over(self._folders, self._limits.memory)
+            if now and before:
                 return self._kill("memory")
-            await asyncio.sleep(_WATCH_SECONDS)
-
-    def _memory(self) -> int:
-        """Bytes the cage holds now: its processes, its scratch folders, its files' inodes.
-
-        Resident sizes count a shared page once for each process; only when they are too much, the exact
-        share of each (Pss in proc_pid_smaps_rollup(5)) is read, which costs more.
-        """
-        held = 0
-        for name in ("work", *_SCRATCH):
-            state = os.fstatvfs(self._folders[name])
-            held += (state.f_files - state.f_ffree) * _INODE
-            if name in _SCRATCH:
-                held += (state.f_blocks - state.f_bfree) * state.f_frsize
-        pids = [name for name in os.listdir(self._folders["proc"]) if name.isdigit()]
-        resident = {pid: self._resident(pid) for pid in pids}
-        if held + sum(resident.values()) <= self._limits.memory:
-            return held
-        return held + sum(self._share(pid, most) for pid, most in resident.items())
-
-    def _resident(self, pid: str) -> int:
-        return int(self._proc(pid, "statm", "0 0").split()[1]) * _PAGE
-
-    def _share(self, pid: str, most: int) -> int:
-        rows = self._proc(pid, "smaps_rollup").splitlines()
-        sizes = [int(row.split()[1]) * 1024 for row in rows if row.startswith(("Pss_Anon:", "Pss_Shmem:"))]
-        return sum(sizes) if sizes else most
-
-    def _proc(self, pid: str, name: str, gone: str = "") -> str:
-        """A file of the cage's /proc; ``gone`` when the process has ended or hides it."""
-        try:
-            fd = os.open(f"{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folders["proc"])
-            with open(fd, encoding="ascii", errors="replace") as file:
-                return file.read()
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            return gone
+            before = now
 
     def _kill(self, limit: str | None) -> None:
         if not self._ended.is_set():

@@ -95,6 +95,13 @@ async def test_without_bubblewrap(folder: Path) -> None:
     assert error.exit_code == 69
 
 
+async def test_what_was_not_tested_is_not_called_missing(folder: Path) -> None:
+    found = await probe(tools_without(folder, "bwrap"))
+    row = next(row for row in found.rows if row.name == "python")
+    assert not row.present
+    assert (row.detail.partition(",")[0], row.advice) == ("not tested", "")
+
+
 @bubblewrap
 @pytest.mark.parametrize("tool", ["prlimit", "setpriv"])
 async def test_without_a_tool_of_util_linux(folder: Path, tool: str) -> None:

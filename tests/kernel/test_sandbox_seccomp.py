@@ -45,7 +45,7 @@ def test_the_numbers_are_the_kernels(machine: str, header: str) -> None:
     for table in (seccomp._FORBIDDEN, seccomp._ABSENT):
         for name, row in table.items():
             assert row[column] == numbers.get(name), name
-    arguments = ("clone", "socket", "socketpair", "ioctl", "personality")
+    arguments = ("clone", "socket", "socketpair", "ioctl", "personality", "setsockopt")
     assert [getattr(seccomp, f"_{name.upper()}")[column] for name in arguments] == [numbers[name] for name in arguments]
     assert numbers["futex_waitv"] == seccomp.NEWEST
     named = {number for row in (*seccomp._FORBIDDEN.values(), *seccomp._ABSENT.values()) if (number := row[column])}
@@ -82,6 +82,8 @@ def test_rules_on_arguments(machine: str) -> None:
     assert verdict(machine, ioctl, 0, 0x5412) == errno.EPERM
     assert verdict(machine, ioctl, 0, 0x5412 | 1 << 32) == errno.EPERM
     assert verdict(machine, ioctl, 0, 0x5401) == ALLOW
+    for option, answer in ((7, 0), (32, 0), (7 | 1 << 32, 0), (8, ALLOW), (16, ALLOW)):
+        assert verdict(machine, seccomp._SETSOCKOPT[column], 3, 1, option) == answer
     assert verdict(machine, seccomp._PERSONALITY[column], 0xFFFFFFFF) == ALLOW
     assert verdict(machine, seccomp._PERSONALITY[column], 0x0040000) == errno.EPERM
 
