@@ -15,10 +15,15 @@ class ProcessFiles:
     def __init__(self, own: FileTree, handed: Mapping[str, Path]) -> None:
         """``handed``: path in the process's tree (below ``in/``) -> file on the host."""
         self._own = own
-        self._handed = dict(sorted(handed.items()))
-        for path in self._handed:
-            if not _is_handed(path):
-                raise BadPath(f"{path}: what is handed in stands below {HANDED}/")
+        self._handed: dict[str, Path] = {}
+        for path, source in sorted(handed.items()):
+            self.hand_in(path, source)
+
+    def hand_in(self, path: str, source: Path) -> None:
+        """Hand in a file of the host; one of the same path before it is no longer seen."""
+        if not _is_handed(path):
+            raise BadPath(f"{path}: what is handed in stands below {HANDED}/")
+        self._handed[path] = source
 
     def read(self, path: str) -> str:
         """Text of a file, UTF-8."""
@@ -52,9 +57,8 @@ class ProcessFiles:
 
     def _below(self, folder: str) -> list[str]:
         start = folder.strip("/")
-        return [
-            p for p, source in self._handed.items() if source.is_file() and (not start or p.startswith(start + "/"))
-        ]
+        handed = sorted(self._handed.items())
+        return [p for p, source in handed if source.is_file() and (not start or p.startswith(start + "/"))]
 
     def _entry(self, path: str) -> Entry:
         info = self._handed[path].stat()

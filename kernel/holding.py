@@ -1,8 +1,9 @@
 """How much memory a cage holds, counted from outside through its own /proc and its writable folders.
 
 No control group is needed for it, and two things stay out of its sight: anonymous memory that was shared and then
-unmapped but for a page, which no file of /proc tells, and what lies in pipes (some 100 MB at most). The count is no snapshot: while it goes on, processes start, end and share
-pages anew, so one that is too high is to be taken again before anybody is ended for it.
+unmapped but for a page, which no file of /proc tells, and what lies in pipes (some 100 MB at most). The count is
+no snapshot: while it goes on, processes start, end and share pages anew, so one that is too high is to be taken again
+before anybody is ended for it.
 """
 
 import os

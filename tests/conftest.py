@@ -1,7 +1,9 @@
 """A machine with the scripted engine, and a check after every test that nothing is left of its processes."""
 
 import asyncio
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from llmos.apps.system.home import Home
 from llmos.kernel.errors import Denied
 from llmos.kernel.limits import Limits
 from llmos.kernel.process import Priority
+from llmos.memory.files import _PART
 from llmos.models.scripted import ScriptedEngine, echo
 from llmos.syscalls.api import Sys
 from llmos.syscalls.rights import RIGHTS
@@ -73,7 +76,7 @@ def home(tmp_path) -> Home:
 
 
 @pytest.fixture
-async def boot_with(home):
+async def boot_with(home, whats_left):
     """``await boot_with(script, streams=…)``: a bench; everything is checked and closed after the test."""
     from llmos.apps.system.boot import boot
 
@@ -88,7 +91,7 @@ async def boot_with(home):
 
     yield make
     for context, bench in opened:
-        left = nothing_left(bench, home.root)
+        left = whats_left(bench)
         await context.__aexit__(None, None, None)
         assert not left, left
 
@@ -98,8 +101,26 @@ async def bench(boot_with) -> Bench:
     return await boot_with()
 
 
-def nothing_left(bench: Bench, root: Path) -> list[str]:
-    """What the processes of a test left behind: processes, work, streams, pages, handed-in files, children."""
+@pytest.fixture(autouse=True)
+def programs_left():
+    """``programs_left()``: the programs started since the test began that still run; in the end there is none."""
+    before = children()
+
+    def left() -> list[str]:
+        return [f"child program {pid}: {line}" for pid, line in children().items() if pid not in before]
+
+    yield left
+    assert not left(), left()
+
+
+@pytest.fixture
+def whats_left(home, programs_left):
+    """``whats_left(bench)``: what the processes of a test left behind, which should be nothing."""
+    return lambda bench: remains(bench, home.files) + programs_left()
+
+
+def remains(bench: Bench, files: Path) -> list[str]:
+    """Processes, work, streams, pages and unfinished files."""
     machine, found = bench.machine, []
     found += [f"process {p.pid} is {p.state.value}" for p in machine.table.living()]
     if not machine.scheduler.idle():
@@ -109,25 +130,32 @@ def nothing_left(bench: Bench, root: Path) -> list[str]:
     (pages,) = machine.parts.database.one("SELECT count(*) FROM pages")
     if pages:
         found.append(f"{pages} pages")
-    found += [f"an unfinished file {p}" for p in (root / "files").rglob(".llmos-part-*")]
-    found += [f"child program {pid}" for pid in children()]
+    found += [f"an unfinished file {p}" for p in files.rglob(_PART)]
     return found
 
 
-def children() -> list[str]:
-    """Programs that this one started and that are still there, pytest's own helpers aside."""
-    import os
-
-    task = Path(f"/proc/{os.getpid()}/task")
-    listed = [(t / "children").read_text().split() for t in task.iterdir()]
-    return [pid for pids in listed for pid in pids if "llmos.syscalls.child" in _command(pid)]
+def children() -> dict[str, str]:
+    """Command lines of the programs that this one started and that still run, by pid; Python's own helpers aside."""
+    listed: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # the thread has ended
+            listed += (task / "children").read_text().split()
+    lines = {pid: _command(pid) for pid in listed}
+    return {pid: line for pid, line in lines.items() if line and "multiprocessing" not in line}
 
 
 def _command(pid: str) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
+    """The command line; "" for a program that has ended, waited for or not."""
+    for _ in range(1000):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+            line = Path(f"/proc/{pid}/cmdline").read_text()
+        except OSError:
+            return ""
+        if line or state in "ZX":
+            return line.replace("\0", " ").strip()
+        time.sleep(0.001)  # it is just beginning, and has none yet
+    return "without a command line"
 
 
 @pytest.fixture(scope="session")

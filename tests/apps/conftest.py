@@ -22,6 +22,8 @@ class World:
         self.answers: list[str] = []
         self.calls: list[str] = []
         self.prompts: list[str] = []
+        self.pages: list[c.PageView] = []
+        self.dropped: list[str] = []
         self.write: Callable[[c.Generate], str] = lambda request: request.spans.texts[0] if request.spans else "words"
 
     async def call(self, name: str, request: Any, on_text: object) -> c.Reply:
@@ -74,6 +76,13 @@ class World:
             handle="p1", role=request.role, kind=request.kind, tokens=1, resident=True, label=request.label,
             first_words="",
         )  # fmt: skip
+
+    def do_context_look(self, request: c.Look) -> c.ContextView:
+        return c.ContextView(window=4096, used=0, pages=self.pages, faults=0, evictions=0)
+
+    def do_context_drop(self, request: c.Drop) -> c.Nothing:
+        self.dropped.append(request.handle)
+        return c.Nothing()
 
     def do_file_search(self, request: c.SearchFiles) -> c.FileLines:
         return c.FileLines(lines=[c.FileLine(path="in/x.txt", line=1, text=request.text)])

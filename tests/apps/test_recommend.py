@@ -4,7 +4,7 @@ from llmos.apps.recommend.app import Recommend
 from llmos.apps.recommend.ease import Ease
 from llmos.apps.recommend.rank import Ranker
 from llmos.apps.recommend.reasons import reasons
-from llmos.apps.recommend.table import Ratings, read_items, read_ratings
+from llmos.apps.recommend.table import Item, Ratings, read_items, read_ratings
 from llmos.syscalls.api import BadInput, NotFound
 
 ITEMS = """id,title,category,tags,about
@@ -49,11 +49,18 @@ def test_ids_may_be_named_as_others_name_them():
     assert ratings.users == {"1": {"a": 4.0}}
 
 
+def test_tables_may_name_what_they_are_about():
+    assert list(read_items("m.csv", "movieId,title,genres\n7,Heat,Crime|Drama\n")) == ["7"]
+    assert list(read_items("m.csv", "item_id,title\n7,Heat\n")) == ["7"]
+    assert read_ratings("r.csv", "userId,movieId,rating,timestamp\n1,7,3,9\n").users == {"1": {"7": 3.0}}
+
+
 @pytest.mark.parametrize(
     ("read", "text", "message"),
     [
         (read_items, "", "lacks the columns id, title"),
         (read_items, "id,name\n1,x\n", "lacks the column title"),
+        (read_items, "imdbId,tmdbId,title\n1,2,x\n", "lacks the column id"),
         (read_items, "id,title\n", "holds no items"),
         (read_items, "id,title\n1,x\n\n1,y\n", "line 4: the id '1' stands twice"),
         (read_items, "id,title\n1,\n", "line 2: id or title is empty"),
@@ -109,6 +116,33 @@ def test_a_new_item_is_scored_like_those_that_resemble_it():
         vectors[ranker.place["n"]] = vectors[ranker.place[like]]
         scores = {ranker.items[p.item].id: p.score for p in ranker.rank(taste, set(), vectors, 5)}
         assert (scores["n"] > 0) == (like == "d")
+
+
+@pytest.mark.parametrize("k", [1, 5, 10])
+def test_who_rated_nearly_all_is_not_served_from_what_nobody_rated(k):
+    items = {key: Item(key, key) for key in map(str, range(60))}  # the last 20 are new
+    random = np.random.default_rng(3)
+    users = {f"u{n}": {str(at): 5.0 for at in random.choice(40, 12, replace=False)} for n in range(30)}
+    users["me"] = {str(at): 5.0 for at in range(36)}
+    ranker = Ranker(items, Ratings(users, 1, 5))
+    taste, known = ranker.taste("me", []), ranker.known("me", [])
+    # Each new item is the very image of the user's favourites, and unlike what is left.
+    texts = {at: np.eye(5)[at - 35 if 36 <= at < 40 else 0] for at in range(60)}
+    picks = ranker.rank(taste, known, texts, k)
+    assert not any(pick.new for pick in picks[:4])
+    assert len(picks) == k
+
+
+def test_new_items_are_a_small_part_of_a_list_and_fill_it_up():
+    items = {key: Item(key, key) for key in map(str, range(30))}
+    others = {f"u{n}": {str(at): 1.0 for at in range(20)} for n in range(9)}  # whose dislike pulls all below the new
+    ranker = Ranker(items, Ratings({"me": {"0": 1.0, "1": 3.0}, **others}, 1, 5))
+    taste = ranker.taste("me", [])
+    texts = dict(enumerate(np.eye(30)))
+    assert sum(pick.new for pick in ranker.rank(taste, {0, 1}, texts, 10)) <= 2
+    everything = ranker.rank(taste, {0, 1}, texts, 100)
+    assert len(everything) == 28
+    assert sum(pick.new for pick in everything) == 10
 
 
 def test_reasons_are_true():

@@ -45,3 +45,11 @@ def test_a_file_that_is_no_text_says_where(files):
 def test_handing_in_stands_below_its_folder(tmp_path):
     with pytest.raises(BadPath):
         ProcessFiles(FileTree(tmp_path), {"elsewhere/a": tmp_path / "a"})
+
+
+def test_a_file_can_be_handed_in_later_and_nowhere_else(files, tmp_path):
+    files.hand_in("in/late.txt", tmp_path / "host" / "secret.txt")
+    assert files.read("in/late.txt") == "not handed in"
+    assert "in/late.txt" in [e.path for e in files.listing("in")]
+    with pytest.raises(BadPath):
+        files.hand_in("late.txt", tmp_path / "host" / "secret.txt")

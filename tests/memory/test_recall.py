@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llmos.memory import recall as module
 from llmos.memory.database import Database
 from llmos.memory.embedder import StaticEmbedder
 from llmos.memory.faults import BadPath
@@ -187,6 +188,69 @@ def test_all_or_nothing_is_remembered(recall, monkeypatch):
     monkeypatch.setattr(recall._embedder, "embed", lambda texts: np.zeros((1, 26), dtype=np.float32))
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         recall.remember(ARTICLES, **ANN)
+    assert recall.count(**ANN) == 0
+
+
+def test_what_fails_while_it_is_written_leaves_what_was_there(recall, monkeypatch):
+    recall.remember(ARTICLES[:1], **ANN)
+
+    def full(*_):
+        raise OSError("no room")
+
+    monkeypatch.setattr(module, "write_vectors", full)
+    with pytest.raises(OSError, match="no room"):
+        recall.remember([Passage("Never.", key="returns"), *ARTICLES[1:]], **ANN)
+    assert recall.count(**ANN) == 1
+    assert recall.get("default/returns", **ANN).text == ARTICLES[0].text
+
+
+def elsewhere(act):
+    """What another thread gets from ``act``; it must not have to wait for this one."""
+    got = []
+    thread = threading.Thread(target=lambda: got.append(act()), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert got, "the other thread was kept waiting"
+    return got[0]
+
+
+def test_nobody_waits_for_the_embedding(recall, monkeypatch):
+    embed, counted = recall._embedder.embed, []
+
+    def embed_slowly(texts):
+        counted.append(elsewhere(lambda: recall.count(**ANN)))
+        return embed(texts)
+
+    monkeypatch.setattr(recall._embedder, "embed", embed_slowly)
+    recall.remember(ARTICLES, **ANN)
+    assert counted[0] == 0
+    assert recall.count(**ANN) == 4
+
+
+def test_what_others_change_during_the_embedding_is_seen(recall, monkeypatch):
+    recall.remember(ARTICLES[:2], **ANN)
+    embed = recall._embedder.embed
+
+    def meanwhile(texts):
+        monkeypatch.setattr(recall._embedder, "embed", embed)
+        elsewhere(lambda: recall.forget(["default/returns"], **ANN))
+        elsewhere(lambda: recall.remember([Passage("other", key="express"), Passage("other", key="hours")], **ANN))
+        return embed(texts)
+
+    monkeypatch.setattr(recall._embedder, "embed", meanwhile)
+    recall.remember(ARTICLES, **ANN)
+    for passage in ARTICLES:
+        assert recall.get(f"default/{passage.key}", **ANN).text == passage.text
+        assert recall.search(passage.text, k=1, **ANN)[0].key == passage.key
+
+
+def test_many_are_forgotten_step_by_step_and_others_get_their_turn(recall, monkeypatch):
+    counted = []
+    monkeypatch.setattr(module, "FORGET_STEP", 2)
+    monkeypatch.setattr(module.time, "sleep", lambda _: counted.append(elsewhere(lambda: recall.count(**ANN))))
+    handles = recall.remember([Passage(f"passage {n}") for n in range(9)], **ANN)
+    assert recall.forget([*handles[:3], handles[0]], collection="default", **ANN) == 9
+    assert counted == [7, 4, 2]
     assert recall.count(**ANN) == 0
 
 

@@ -77,6 +77,17 @@ def test_control_tokens_that_overlap_are_refused(names):
         small(tokens=["a", "b", "c", "ab", *names], kinds=[1] * 4 + [3, 3], merges=["a b"])
 
 
+def test_names_of_control_tokens_are_as_long_as_they_are_in_earnest():
+    plain = ["a", "b", "c", "ab"]
+    name = f"<{'x' * 254}>"
+    assert small(tokens=[*plain, name], kinds=[1] * 4 + [3], merges=["a b"]).encode(name, markup=True) == [4]
+    with pytest.raises(Damaged, match="has 300000 characters"):  # would take days
+        small(tokens=[*plain, "<" + "x" * 299_999], kinds=[1] * 4 + [3], merges=["a b"])
+    many = [f"<{number:0254}>" for number in range(1100)]
+    with pytest.raises(Damaged, match="281600 characters together"):
+        small(tokens=[*plain, *many], kinds=[1] * 4 + [3] * 1100, merges=["a b"])
+
+
 def test_a_vocabulary_in_another_script_is_refused():
     with pytest.raises(Damaged, match="letters"):
         small(tokens=["a", "▁b"], kinds=[1, 1], merges=None)

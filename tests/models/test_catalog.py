@@ -106,6 +106,15 @@ def test_what_cannot_be_used(home: Catalog, make_model: Maker, tmp_path: Path) -
     assert [e.name for e in home.listing()] == [EMBEDDED, "bert"]
 
 
+@pytest.mark.parametrize("architecture", ["mamba", "lfm2"])
+def test_what_no_start_could_serve_is_no_default(home: Catalog, make_model: Maker, architecture: str) -> None:
+    home.add(make_model("state.gguf", architecture=architecture))
+    with pytest.raises(Unsupported, match=f"state \\({architecture}\\) .* cannot be cut back") as caught:
+        home.use("state")
+    assert "plain transformer" in caught.value.hint
+    assert home.get().name == EMBEDDED
+
+
 def test_a_damaged_embedded_file_does_not_bar_the_others(home: Catalog, tiny: Path) -> None:
     home.add(tiny)
     catalog.embedded().write_bytes(b"GGUF")

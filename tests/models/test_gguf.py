@@ -1,12 +1,13 @@
 import ctypes
 import random
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import gguf as reference
 import pytest
-from llmos.models import formats, gguf
+from llmos.models import formats, gguf, headreader
 from llmos.models.faults import Damaged, ModelFault, NoSuchModel, Unsupported
 
 Maker = Callable[..., Path]
@@ -106,6 +107,61 @@ def test_names_what_is_wrong_in_a_head(tmp_path: Path, content: bytes, fault: ty
     path.write_bytes(content)
     with pytest.raises(fault, match=reason):
         gguf.read(path)
+
+
+def _sparse(path: Path, *parts: bytes | int) -> Path:
+    """A file of these bytes, and of so many empty ones, which take no room, where a number stands."""
+    with path.open("wb") as file:
+        for part in (b"GGUF", *parts, 2**33):
+            file.seek(part, 1) if isinstance(part, int) else file.write(part)
+        file.truncate(file.tell())
+    return path
+
+
+def _head(tensors: int, keys: int) -> bytes:
+    return struct.pack("<IQQ", 3, tensors, keys)
+
+
+def _key(name: bytes, kind: int) -> bytes:
+    return struct.pack("<Q", len(name)) + name + struct.pack("<I", kind)
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ([_head(100_001, 0)], "100001 tensors are more than"),
+        ([_head(0, 100_001)], "100001 keys are more than"),
+        ([_head(0, 1), struct.pack("<Q", 2**16)], "a key has 65536 bytes"),
+        ([_head(0, 1), _key(b"k", 8), struct.pack("<Q", 2**26 + 1)], "the value of 'k' has 67108865 bytes"),
+        ([_head(0, 1), _key(b"k", 9), struct.pack("<IQ", 8, 2**21 + 1)], "2097153 elements of 'k' are more than"),
+        ([_head(0, 1), _key(b"k", 9), struct.pack("<IQ", 0, 2**21 + 1)], "2097153 elements of 'k' are more than"),
+        ([_head(0, 2), _key(b"k", 9), struct.pack("<IQ", 8, 2**16), 2**19, _key(b"l", 9), struct.pack("<IQ", 8, 2**21)],
+         "with 'l' the arrays hold 2162688 texts"),
+        ([_head(0, 9), *(p for n in range(9) for p in (_key(b"k%d" % n, 9), struct.pack("<IQ", 10, 2**21), 2**24))],
+         "the head has more than 134217728 bytes"),
+        ([_head(1, 0), struct.pack("<Q", 2**32)], "a tensor's name has 4294967296 bytes"),
+        ([_head(0, 2), _key(b"k" * 60_000, 0), bytes(1), _key(b"k" * 60_000, 0)], "the key 'kkkk"),
+    ],
+)  # fmt: skip
+def test_no_file_is_so_long_that_its_head_may_be_anything(
+    tmp_path: Path, parts: list[bytes | int], reason: str
+) -> None:
+    tracemalloc.start()
+    with pytest.raises(Damaged, match=reason) as caught:
+        gguf.read(_sparse(tmp_path / "x.gguf", *parts))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * 2**20
+    assert len(caught.value.message) < 400
+
+
+def test_a_head_that_memory_cannot_hold_is_damage(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(headreader.HeadReader, "take", full)
+    with pytest.raises(Damaged, match="does not fit into memory"):
+        gguf.check(tiny)
 
 
 def _row(name: str, shape: tuple[int, ...], kind: int, offset: int) -> bytes:

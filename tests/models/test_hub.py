@@ -1,6 +1,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ class Server(ThreadingHTTPServer):
         self.cdn = self.url  # where the hub sends for the bytes
         self.cut: int | None = None  # bytes after which the connection breaks
         self.ranges = True
+        self.times = 1  # that the bytes are sent, with no length given beforehand if often
+        self.refuses = 0  # requests for bytes that are answered with 416
         self.status: int | None = None
         self.moved: dict[str, str] = {}
         self.seen: list[tuple[str, str, str | None, str | None]] = []
@@ -72,6 +75,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self) -> None:
         content, asked = self.server.content, self.headers["Range"]
+        if self.server.refuses:
+            self.server.refuses -= 1
+            self._head(416, {"Content-Length": "0"})
+            return
+        if self.server.times > 1:
+            self._head(200, {"Connection": "close"})
+            with suppress(ConnectionError):
+                for _ in range(self.server.times):
+                    self.wfile.write(content)
+            return
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.server.ranges else 0
         size = len(content)
         span = {"Content-Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
@@ -156,6 +169,37 @@ def test_wrong_bytes_are_thrown_away(pull: Any, server: Server, tmp_path: Path, 
     with pytest.raises(Remote, match="not the one that the hub announced"):
         pull()
     assert _files(tmp_path) == []
+
+
+def test_no_more_is_written_than_was_announced(pull: Any, server: Server, tmp_path: Path) -> None:
+    server.times = 500
+    told: list[int] = []
+    with pytest.raises(Remote, match=f"more than the announced {len(CONTENT)} bytes"):
+        pull(progress=lambda done, _: told.append(done))
+    assert max(told, default=0) <= len(CONTENT)
+    assert _files(tmp_path) == []
+
+
+def test_a_part_that_the_hub_cannot_continue_is_begun_anew(pull: Any, server: Server, tmp_path: Path) -> None:
+    server.cut = 5000
+    with pytest.raises(Remote):
+        pull()
+    server.cut, server.refuses = None, 1
+    server.seen.clear()
+    assert pull().read_bytes() == CONTENT
+    assert [seen[2] for seen in server.seen if seen[1].startswith("/cdn")] == ["bytes=5000-", None]
+    assert _files(tmp_path) == ["tiny.gguf"]
+
+
+def test_it_is_begun_anew_once_only(pull: Any, server: Server) -> None:
+    server.cut = 5000
+    with pytest.raises(Remote):
+        pull()
+    server.refuses = 2
+    server.seen.clear()
+    with pytest.raises(Remote, match="answers 416"):
+        pull()
+    assert [seen[2] for seen in server.seen if seen[1].startswith("/cdn")] == ["bytes=5000-", None]
 
 
 def test_the_token_is_for_the_hub_alone(pull: Any, server: Server) -> None:

@@ -70,6 +70,18 @@ class Curious(App):
         return "you said " + await sys.ask("well?", choices=["yes", "no"])
 
 
+class Short(App):
+    """Options with short names, and one that can be switched off."""
+
+    class Args(BaseModel):
+        words: int = Field(9, json_schema_extra={"short": "w"})
+        k: int = 3
+        pretty: bool = True
+
+    async def main(self, sys, args):
+        return ""
+
+
 class Broken(App):
     """Fail."""
 
@@ -94,7 +106,15 @@ class Talker(App):
             await sys.print(f"{count} {said}")
 
 
-APPS = {"echo_": Echo, "count": Count, "slow": Slow, "curious": Curious, "broken": Broken, "chat": Talker}
+APPS = {
+    "echo_": Echo,
+    "count": Count,
+    "slow": Slow,
+    "curious": Curious,
+    "broken": Broken,
+    "chat": Talker,
+    "short": Short,
+}
 
 
 @pytest.fixture

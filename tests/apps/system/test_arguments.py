@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -99,6 +100,60 @@ def test_help_teaches_the_options(capsys):
     told = capsys.readouterr().out
     for part in ("llmos app run support", "QUESTION", "what to answer", "--max-words", "-w", "1<=x<=50", "--owner"):
         assert part in told
+
+
+def test_help_shows_foreign_words_as_they_are(capsys):
+    class Odd(App):
+        """See [/x] docs, and [red] ones."""
+
+        class Args(BaseModel):
+            text: str = Field("x[/]", description="not [bold] but [/b]")
+            other: str = Field("a\x1b[2K", description="hm")
+
+        async def main(self, sys, args):
+            return None
+
+    assert parse(describe(Odd()), ["--help"], program="odd", folder=Path()) is None
+    told = capsys.readouterr().out
+    for part in ("See [/x] docs, and [red] ones.", "not [bold] but [/b]", "x[/]"):
+        assert part in told
+    assert "\x1b[2K" not in told
+
+
+def test_errors_are_in_the_words_of_the_command_line(folder):
+    args = given("q", "x/a.txt", str(folder / "y"), "--kb", "docs", folder=folder)
+
+    def said(message, hint=""):
+        fault = args.in_its_words(NotFound(message, hint=hint, n=1))
+        return fault.message, fault.hint, type(fault)
+
+    assert said("in/x/a.txt: not UTF-8") == ("x/a.txt: not UTF-8", "", NotFound)
+    assert said("no file in/docs/a.md", "see in/y/a.txt") == ("no file docs/a.md", "see y/a.txt", NotFound)
+    assert said("no file in/docs") == ("docs is a folder", "name a file", BadInput)
+    assert said("no file in/y") == ("y is a folder", "name a file", BadInput)
+    assert said("in/other and main/x/a.txt") == ("in/other and main/x/a.txt", "", NotFound)
+    assert args.in_its_words(NotFound("x", n=1)).details == {"n": 1}
+
+
+@pytest.mark.parametrize("word", ["~nosuch-user/x", "n" * 300, "a/" + "n" * 300])
+def test_names_that_no_file_can_have(folder, word):
+    with pytest.raises(BadInput, match=r"no file or folder|no such home folder"):
+        given("q", word, folder=folder)
+
+
+def test_names_that_are_no_text(folder):
+    bytes_of = os.fsdecode(b"b\xff\xfe.txt")
+    (folder / "docs" / bytes_of).write_text("words")
+    (folder / "docs" / os.fsdecode(b"b\xff\xfd.txt")).write_text("more")
+    args = given("q", f"docs/{bytes_of}", "--kb", "docs", folder=folder)
+    assert args.args["files"] == ["in/docs/b\\xff\\xfe.txt"]
+    assert set(args.handed) >= {"in/docs/b\\xff\\xfe.txt", "in/docs/b\\xff\\xfd.txt"}
+    assert args.handed["in/docs/b\\xff\\xfe.txt"].read_text() == "words"
+
+
+def test_words_that_are_no_text():
+    with pytest.raises(BadInput, match="QUESTION: .* is not UTF-8 text"):
+        given(os.fsdecode(b"caf\xe9?"))
 
 
 def test_a_folder_is_handed_in_without_its_hidden_files(folder):

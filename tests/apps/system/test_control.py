@@ -7,7 +7,7 @@ import pytest
 from llmos.apps.system.client import SOCKET, NotRunning, ask
 from llmos.apps.system.control import serve
 from llmos.apps.system.home import Home
-from llmos.apps.system.look import calls, pages_of, processes, send_signal
+from llmos.apps.system.look import as_it_stands, calls, pages_of, processes, send_signal
 from llmos.apps.system.output import AppOutput
 from llmos.kernel.errors import BadInput, NotFound, Unavailable
 
@@ -55,6 +55,45 @@ async def test_the_journal_is_read_from_the_side(served):
     record, entries = await asyncio.to_thread(calls, served.home, process.pid)
     assert record["args"] == {"text": "hi"}
     assert [entry["call"] for entry in entries] == ["generate"]
+
+
+async def test_an_answer_under_way_is_given_though_llmos_ends(running):
+    """As with a KILL that ends the only process, and llmos with it."""
+    process = launch(running)
+    async with serve(running):
+        asking = asyncio.ensure_future(asyncio.to_thread(send_signal, running.home, process.pid, "KILL"))
+        await process.ended.wait()
+    await asking
+
+
+async def test_a_line_that_asks_nothing_holds_nobody_up(running):
+    async with serve(running):
+        reader, writer = await asyncio.open_unix_connection(str(running.home.run / SOCKET))
+        writer.write(b'{"call": "ping"}\n')
+        await reader.readline()
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_the_head_of_a_living_process_is_of_now(served):
+    process = launch(served)
+    process.usage.tokens_out = 77
+    record, _ = await asyncio.to_thread(calls, served.home, process.pid)
+    now = await asyncio.to_thread(as_it_stands, served.home, record)
+    assert (record["tokens_out"], now["tokens_out"], now["args"]) == (0, 77, {})
+    await asyncio.to_thread(send_signal, served.home, process.pid, "KILL")
+    record, _ = await asyncio.to_thread(calls, served.home, process.pid)
+    assert await asyncio.to_thread(as_it_stands, served.home, record) is record
+
+
+async def test_the_head_of_a_process_that_nobody_runs(home):
+    record = {"pid": 1, "finished": None}
+    assert as_it_stands(home, record) is record
+
+
+def test_a_pid_that_no_database_holds(home, running):
+    with pytest.raises(NotFound, match="no process 99999999999999999999"):
+        calls(home, 99999999999999999999)
 
 
 @pytest.mark.parametrize(

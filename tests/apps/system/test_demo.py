@@ -1,9 +1,17 @@
+import asyncio
+import io
+import os
+import signal
+import threading
+
 import pytest
 from llmos.apps.system import demo
-from llmos.apps.system.demo import Job, jobs, run_demo
+from llmos.apps.system.demo import Job, jobs, run_demo, tail
 from llmos.apps.system.options import Options
 from llmos.apps.system.registry import Registry
 from llmos.kernel.errors import NotFound
+from rich.console import Console
+from rich.live import Live
 
 
 @pytest.fixture
@@ -43,6 +51,42 @@ async def test_a_job_that_fails_is_told_and_counts(options, examples, monkeypatc
     ask(monkeypatch, Job("broken", (), "ann", "a failure"))
     assert await run_demo(options, examples) == 1
     assert "no luck" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "end"),
+    [
+        ("one two three", 20, "one two three"),
+        ("one two\nthree four", 12, "three four"),
+        ("one two three four", 4, "four"),
+        ("日本 語語", 5, "語語"),
+        ("x" * 50, 10, "x" * 5),
+        ("", 10, ""),
+        ("a\x1b[2Kb c", 20, "a[2Kb c"),
+    ],
+)
+def test_an_answer_under_way_begins_at_a_word_and_fits(text, width, end):
+    assert tail(text, width) == end
+
+
+async def test_one_thread_paints(options, examples, monkeypatch):
+    ask(monkeypatch, Job("echo_", ("hello",), "ann", "a greeting"))
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100)
+    painters = set()
+    refresh = Live.refresh
+    monkeypatch.setattr(Live, "refresh", lambda live: painters.add(threading.current_thread()) or refresh(live))
+    monkeypatch.setattr(demo, "out", lambda: screen)
+    assert await run_demo(options, examples) == 0
+    assert painters == {threading.main_thread()}
+    assert "a greeting" in screen.file.getvalue()
+
+
+async def test_ctrl_c_ends_all_and_says_so(options, examples, monkeypatch, capsys):
+    ask(monkeypatch, Job("slow", (), "ann", "for ever"), Job("slow", (), "bob", "for ever too"))
+    running = asyncio.ensure_future(run_demo(options, examples))
+    asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGINT)
+    assert await running == 130
+    assert capsys.readouterr().out.count("exit 130") == 2
 
 
 async def test_without_examples(options, tmp_path):

@@ -5,6 +5,7 @@ from llmos.apps.system import doctor
 from llmos.apps.system.doctor import Check, examine, report
 from llmos.apps.system.home import HomeLock
 from llmos.apps.system.options import Options
+from llmos.memory.database import Database
 
 GOOD = Check("processor", "ok", "fast")
 WEAK = Check("memory", "warn", "little", "buy some")
@@ -43,6 +44,20 @@ def test_a_home_that_cannot_be_written(tmp_path):
 def test_a_model_that_is_not_there(options):
     options.model = "nope"
     assert doctor._model(options).state == "missing"
+
+
+def test_a_store_that_is_damaged(options):
+    store = options.home.database
+    Database(store).close()
+    assert "is sound" in doctor._database(options.home).detail
+    pages = bytearray(store.read_bytes())
+    pages[4096 : 4096 * 4] = b"\xff" * 4096 * 3
+    store.write_bytes(pages)
+    found = doctor._database(options.home)
+    assert found.state == "missing"
+    assert str(store) in found.detail
+    store.write_bytes(b"no store at all " * 500)
+    assert doctor._database(options.home).state == "missing"
 
 
 def test_an_old_processor(monkeypatch, options):

@@ -39,7 +39,7 @@ def caged(monkeypatch, tmp_path):
             return seen["outcome"]
 
     monkeypatch.setattr(execute, "Sandbox", Pretend)
-    monkeypatch.setattr(execute, "piped_in", lambda: "in")
+    monkeypatch.setattr(execute, "_piped_in", lambda seconds, most: b"in\xff")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s.py").write_text("1")
     (tmp_path / "data.csv").write_text("2")
@@ -54,7 +54,7 @@ async def test_files_named_are_handed_in(caged, tmp_path, capfdbinary):
     assert await run("python3", "s.py", file=[tmp_path / "data.csv"]) == 0
     assert caged["words"] == ["python3", "s.py"]
     assert set(caged["files"]) == {"s.py", "data.csv"}
-    assert (caged["limits"].seconds, caged["limits"].memory, caged["stdin"]) == (2.0, 64 * 2**20, b"in")
+    assert (caged["limits"].seconds, caged["limits"].memory, caged["stdin"]) == (2.0, 64 * 2**20, b"in\xff")
     assert capfdbinary.readouterr() == (b"out\xff", b"err")
 
 

@@ -1,13 +1,15 @@
 import asyncio
 import io
+import json
 import os
 import sys
 
 import pytest
-from llmos.apps.system.display import clean, marked, process_table, seconds
+from llmos.apps.system import display
+from llmos.apps.system.display import clean, out, print_json, process_table, seconds
 from llmos.apps.system.output import AppOutput, ask_terminal, fault_line, plain_result, remainder
-from llmos.apps.system.run import piped_in
-from llmos.kernel.errors import BadInput, Denied
+from llmos.apps.system.piped import comes_within, is_piped, read_bytes, read_text
+from llmos.kernel.errors import BadInput, Denied, LimitExceeded
 from pydantic import BaseModel
 from rich.console import Console
 from rich.text import Text
@@ -18,9 +20,9 @@ ROW = {
 }  # fmt: skip
 
 
-def drawn(what):
+def drawn(what, width=120):
     file = io.StringIO()
-    Console(file=file, width=120).print(what)
+    Console(file=file, width=width).print(what)
     return file.getvalue()
 
 
@@ -28,15 +30,14 @@ def test_what_is_said_does_not_steer_the_terminal():
     assert clean("a\x1b[31mb\x07\x9bc\td\ne\r") == "a[31mbc\td\ne"
 
 
-@pytest.mark.parametrize("text", ["see [bold] there", "[not a tag]", "50% [/off", "a [/] b"])
-def test_words_in_brackets_are_not_lost(text):
-    assert marked(text, plain=True).plain == text
+@pytest.mark.parametrize("text", ["[bold]x[/bold] y", "see [bold] there", "50% [/off", "a [/] b", "[link=x]y[/link]"])
+async def test_words_in_brackets_are_not_lost(apps, text):
+    assert (await remainder(apps["echo_"], ended(text), "")).plain == text
+    assert (await remainder(apps["count"], ended(Shown(words=text, count=1)), "")).plain == f"{text}: 1"
 
 
-def test_markup_counts_where_it_closes():
-    assert marked("[bold]x[/bold] y", plain=False).plain == "x y"
-    assert marked("see [bold] there", plain=False).plain == "see [bold] there"
-    assert marked("x [/nothing] y", plain=False).plain == "x [/nothing] y"
+def test_what_is_said_does_not_turn_the_line_round():
+    assert clean("a\u202eb\u2066c") == "abc"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,58 @@ def test_the_process_table():
     head, row = drawn(process_table([ROW])).splitlines()
     assert " ".join(head.split()) == "pid app owner state in out first time pages faults"
     assert " ".join(row.split()) == "3 echo ann exit 2 7 5 - 1.50s 1 0 bad[31m"
+
+
+LONG = {**ROW, "app": "recommend", "owner": "customer", "error": "a long story of what went wrong " * 9}
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_only_the_error_is_cut_where_the_table_is_too_wide(width):
+    head, row = drawn(process_table([LONG]), width).splitlines()
+    assert head.split() == ["pid", "app", "owner", "state", "in", "out", "first", "time", "pages", "faults"]
+    assert row.startswith("  3  recommend  customer  exit 2")
+    assert row.rstrip().endswith("…")
+    assert len(row) <= width
+
+
+@pytest.mark.parametrize("width", [40, 50, 60])
+def test_a_narrow_place_gets_fewer_columns_and_whole_cells(width):
+    head, row = drawn(process_table([LONG, {**LONG, "pid": 123456}]), width).splitlines()[::2]
+    assert {"pid", "app", "state"} <= set(head.split())
+    assert row.split()[:2] == ["123456", "recommend"]
+    assert "exit 2" in row
+    assert len(row) <= width
+
+
+def test_an_error_of_several_lines_is_one_row():
+    assert len(drawn(process_table([{**ROW, "error": "one\ntwo"}])).splitlines()) == 2
+
+
+def test_nothing_is_cut_where_nobody_looks(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    out().print(process_table([LONG]))
+    out().print(display.rows_table(("a", "b"), [("x" * 100, "y " * 100)]))
+    lines = sys.stdout.getvalue().splitlines()
+    assert LONG["error"].strip() in lines[1]
+    assert ("x" * 100 in lines[3], "y " * 100 in lines[3]) == (True, True)
+
+
+def test_a_reader_that_has_gone_is_told_to_the_program(monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", closefd=False) as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        with pytest.raises(BrokenPipeError):
+            out().print("words")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), write)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+def test_json_is_whole_whatever_the_encoding(encoding):
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    print_json({"a": "€ 😀 \udcff"}, file)
+    assert json.loads(file.buffer.getvalue().decode(encoding)) == {"a": "€ 😀 \udcff"}
 
 
 def test_output_is_kept_and_passed_on():
@@ -96,6 +149,11 @@ class Found(BaseModel):
     words: int
 
 
+class Shown(BaseModel):
+    words: str
+    count: int
+
+
 def ended(result=None, error=None):
     return type("Ended", (), {"result": result, "error": error})()
 
@@ -127,14 +185,30 @@ async def test_what_was_written_is_not_said_again(apps):
 
 
 def test_standard_input_counts_where_it_is_a_pipe_or_a_file(monkeypatch, tmp_path):
-    (tmp_path / "in").write_text("piped")
+    (tmp_path / "in").write_bytes("piped €\r\nin".encode())
     with (tmp_path / "in").open() as file, open(os.devnull) as device:
-        monkeypatch.setattr(sys, "stdin", file)
-        assert piped_in() == "piped"
         monkeypatch.setattr(sys, "stdin", device)
-        assert piped_in() == ""
+        assert not is_piped()
+        monkeypatch.setattr(sys, "stdin", file)
+        assert is_piped()
+        assert read_text() == "piped €\nin"
+    assert not is_piped()
     (tmp_path / "in").write_bytes(b"\xff")
     with (tmp_path / "in").open() as file:
         monkeypatch.setattr(sys, "stdin", file)
         with pytest.raises(BadInput, match="UTF-8"):
-            piped_in()
+            read_text()
+    with (tmp_path / "in").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        with pytest.raises(LimitExceeded, match="piped in"):
+            read_bytes(0)
+
+
+def test_a_silent_pipe_is_no_input_yet(monkeypatch):
+    read, write = os.pipe()
+    with os.fdopen(read) as pipe:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        assert is_piped()
+        assert not comes_within(0)
+        os.close(write)
+        assert comes_within(0)
