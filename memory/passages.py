@@ -21,6 +21,10 @@ def sound(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
+Row = tuple[str, ...]
+"""A passage as SQLite takes it, see `Passage.row`."""
+
+
 @dataclass(frozen=True)
 class Passage:
     """A piece of text to remember, best a few hundred words long."""
@@ -33,7 +37,7 @@ class Passage:
     meta: Mapping[str, Any] = field(default_factory=dict)  # plain JSON values
     label: str = "untrusted"
 
-    def row(self) -> tuple[str, ...]:
+    def row(self) -> Row:
         """Key, text, title, source, tags, meta and label as SQLite takes them, the JSON in order."""
         key = self.key or blake2b(f"{self.title}\n{self.text}".encode(errors="replace"), digest_size=8).hexdigest()
         tags = json.dumps(sorted(set(self.tags)), ensure_ascii=False)
@@ -96,7 +100,7 @@ class Space:
         blobs = dict(self.db.rows(sql, (json.dumps(list(keys)),)))
         return np.frombuffer(b"".join(blobs[key] for key in keys), dtype="<f4").reshape(len(keys), -1)
 
-    def find(self, keys: Collection[str]) -> dict[str, tuple[int, tuple[str, ...]]]:
+    def find(self, keys: Collection[str]) -> dict[str, tuple[int, Row]]:
         """Row number and `Passage.row` of the passages with these keys."""
         sql = f"SELECT id, {_COLUMNS} FROM passages WHERE collection = ? AND key = ?"
         rows = (self.db.one(sql, (self.id, sound(key))) for key in keys)
@@ -141,7 +145,7 @@ class Space:
         )
         return [(key, title, text) for key, title, text in self.db.rows(sql, (self.id, embedder))]
 
-    def insert(self, db: sqlite3.Connection, row: tuple[str, ...], created: float) -> int:
+    def insert(self, db: sqlite3.Connection, row: Row, created: float) -> int:
         """Write a passage and its words, within the caller's transaction; its row number."""
         text, title = row[1], row[2]
         cursor = db.execute(
@@ -152,13 +156,19 @@ class Space:
         db.execute("INSERT INTO passage_words (rowid, title, text) VALUES (?, ?, ?)", words)
         return int(cursor.lastrowid or 0)
 
-    def delete(self, db: sqlite3.Connection, ids: Iterable[int]) -> None:
-        """Delete passages with their words and vectors, within the caller's transaction."""
+    def delete(self, db: sqlite3.Connection, ids: Iterable[int]) -> int:
+        """Delete passages with their words and vectors, within the caller's transaction; how many were there."""
+        count = 0
         for number in ids:
-            ((title, text),) = db.execute("SELECT title, text FROM passages WHERE id = ?", (number,))
+            row = db.execute("SELECT title, text FROM passages WHERE id = ?", (number,)).fetchone()
+            if row is None:
+                continue
+            title, text = row
             words = ("delete", number, prepared(title), prepared(text))
             db.execute("INSERT INTO passage_words (passage_words, rowid, title, text) VALUES (?, ?, ?, ?)", words)
             db.execute("DELETE FROM passages WHERE id = ?", (number,))
+            count += 1
+        return count
 
 
 def find_space(db: Database, owner: str, app: str, collection: str) -> Space | None:
@@ -188,7 +198,9 @@ def large_spaces(db: Database, count: int) -> list[Space]:
     return [Space(db, number, name) for number, name in rows]
 
 
-def write_vectors(db: sqlite3.Connection, embedder: str, ids: Sequence[int], vectors: Vectors) -> None:
+def write_vectors(
+    db: sqlite3.Connection, embedder: str, ids: Sequence[int], vectors: Vectors | Sequence[Vectors]
+) -> None:
     """Write or replace the vectors of passages, within the caller's transaction."""
     rows = [(number, embedder, vector.astype("<f4").tobytes()) for number, vector in zip(ids, vectors, strict=True)]
     db.executemany("INSERT OR REPLACE INTO vectors (passage, embedder, vector) VALUES (?, ?, ?)", rows)

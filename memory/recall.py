@@ -7,18 +7,21 @@ A search scores words (`keywords`) and vectors (`vectors`) within one collection
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from .database import Database
 from .embedder import Embedder, Vectors
 from .keywords import Keywords, Matches
-from .passages import Hit, Passage, Space, Why, find_space, large_spaces, make_space, sound, write_vectors
+from .passages import Hit, Passage, Row, Space, Why, find_space, large_spaces, make_space, sound, write_vectors
 from .vectors import BATCH, ExactIndex, Sidecar, VectorIndex, best, follow, similarities
 
 __all__ = ["Hit", "Passage", "Recall", "Why"]
+
+T = TypeVar("T")
 
 CANDIDATES = 100  # passages that each of the two rankings puts forward
 
@@ -29,6 +32,8 @@ SIMILARITY_SHARE = 0.4
 
 INDEX_FROM = 50_000  # passages in a collection from which on the index is asked, see the same page
 INDEX_STEP = 1_000  # passages by which one search moves the index on: about a quarter of a second
+FORGET_STEP = 200  # passages deleted in one transaction: some 50 ms, in which all others wait
+_TURN_SECONDS = 0.001  # between two such steps; a lock that is taken again at once is never another thread's
 
 
 class Recall:
@@ -65,14 +70,16 @@ class Recall:
         rows = [passage.row() for passage in passages]
         with self._lock:
             space = make_space(self._db, owner, app, collection)
-            known = space.find([row[0] for row in rows])
-            new = {row[0]: row for row in rows if row[0] not in known or known[row[0]][1] != row}
-            vectors = self._embedder.embed([f"{row[2]} {row[1]}" for row in new.values()])
+            _, new = _changes(space, rows)
+        made = self._embedded_rows(new)  # takes longest by far, and meanwhile others search
+        with self._lock:
+            gone, new = _changes(space, rows)  # another thread may have changed what is there
+            made |= self._embedded_rows([row for row in new if row not in made])
             with self._db.transaction() as connection:
-                space.delete(connection, [known[key][0] for key in new if key in known])
+                space.delete(connection, gone)
                 created = self._clock()
-                ids = [space.insert(connection, row, created) for row in new.values()]
-                write_vectors(connection, self._embedder.name, ids, vectors)
+                ids = [space.insert(connection, row, created) for row in new]
+                write_vectors(connection, self._embedder.name, ids, [made[row] for row in new])
         return [f"{space.name}/{row[0]}" for row in rows]
 
     def search(
@@ -113,21 +120,22 @@ class Recall:
             return space.hits(ids)[ids[0]] if space and ids else None
 
     def forget(self, handles: Iterable[str] = (), *, owner: str, app: str, collection: str | None = None) -> int:
-        """Delete the passages of these handles, and all of ``collection`` if given, at once; the number deleted."""
-        with self._lock:
-            gone: dict[int, Space] = {}
-            for handle in handles:
-                name, _, key = handle.partition("/")
-                space = find_space(self._db, owner, app, name)
-                if space:
-                    gone |= {number: space for number, _ in space.find([key]).values()}
-            space = find_space(self._db, owner, app, collection) if collection is not None else None
-            if space:
-                gone |= dict.fromkeys(space.keys(), space)
-            with self._db.transaction() as connection:
-                for number, holder in gone.items():
-                    holder.delete(connection, [number])
-        return len(gone)
+        """Delete the passages of these handles, and all of ``collection`` if given; the number deleted.
+
+        Many are deleted step by step, and others search and remember in between: what they add stays, and what
+        ends the program meanwhile leaves the rest, whole, to be forgotten by the same call again.
+        """
+        count = 0
+        for part in _steps(list(handles)):
+            with self._lock, self._db.transaction() as connection:
+                for name, _, key in (handle.partition("/") for handle in part):
+                    if space := find_space(self._db, owner, app, name):
+                        count += space.delete(connection, [number for number, _ in space.find([key]).values()])
+        whole = find_space(self._db, owner, app, collection) if collection is not None else None
+        for numbers in _steps(whole.keys()) if whole else ():
+            with self._lock, self._db.transaction() as connection:
+                count += whole.delete(connection, numbers) if whole else 0
+        return count
 
     def count(self, *, owner: str, app: str, collection: str = "default") -> int:
         """Number of passages in a collection; 0 where there is no such collection."""
@@ -171,6 +179,13 @@ class Recall:
         hits = [replace(hit, score=judged[key][0], why=judged[key][1]) for key, hit in stored.items()]
         return sorted(hits, key=lambda hit: (-hit.score, hit.key))[:k]
 
+    def _embedded_rows(self, rows: Sequence[Row]) -> dict[Row, Vectors]:
+        """The vector of each row."""
+        if not rows:
+            return {}
+        vectors = self._embedder.embed([f"{row[2]} {row[1]}" for row in rows])
+        return dict(zip(rows, vectors, strict=True))
+
     def _embed_anew(self, space: Space) -> None:
         """See to it that every vector of the collection is this embedder's."""
         if space.id in self._embedded:
@@ -204,3 +219,18 @@ class Recall:
     def _space_name(self, space: Space) -> str:
         # Vectors of another embedder are another space.
         return f"passages-{space.id}-{zlib.crc32(self._embedder.name.encode()):08x}"
+
+
+def _changes(space: Space, rows: Sequence[Row]) -> tuple[list[int], list[Row]]:
+    """What must go and what must come for the collection to hold these rows; of one key the last."""
+    known = space.find([row[0] for row in rows])
+    new = {row[0]: row for row in rows if row[0] not in known or known[row[0]][1] != row}
+    return [known[key][0] for key in new if key in known], list(new.values())
+
+
+def _steps(gone: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Parts of `FORGET_STEP`, and a turn for the other threads between them."""
+    for start in range(0, len(gone), FORGET_STEP):
+        if start:
+            time.sleep(_TURN_SECONDS)
+        yield gone[start : start + FORGET_STEP]

@@ -32,6 +32,13 @@ LONGEST_RUN = 500_000
 """White space in a row, in characters; matching a pattern gives up at a million, so longer runs are cut."""
 
 
+LONGEST_CONTROL = 256
+"""Characters in the name of a token that stands for itself; real ones have some thirty."""
+
+MOST_CONTROL = 2**18
+"""Characters in all those names together; real vocabularies have some ten thousand."""
+
+
 class BytePairTokens:
     """Encodes as llama.cpp does, token for token; any thread. Raises `Damaged` where that cannot be promised.
 
@@ -118,11 +125,30 @@ def _bytes(text: str) -> bytes:
 
 def _check_apart(special: Collection[str]) -> None:
     """No name of a control token may touch another within a text: which one is found would depend on the finder."""
+    for text in special:
+        if len(text) > LONGEST_CONTROL:
+            raise _unfit(f"the name of control token {text[:40]!r}… has {len(text)} characters")
+    if (together := sum(map(len, special))) > MOST_CONTROL:
+        raise _unfit(f"the names of control tokens have {together} characters together")
     starts = {text[:i] for text in special for i in range(1, len(text))}
     for text in special:
-        within = (text[i:j] for i in range(len(text)) for j in range(i + 1, len(text) + 1) if j - i < len(text))
-        if any(part in special for part in within) or any(text[i:] in starts for i in range(1, len(text))):
+        if _touches(text, special, starts):
             raise _unfit(f"the name of control token {text!r} overlaps another's")
+
+
+def _touches(text: str, special: Collection[str], starts: Collection[str]) -> bool:
+    """Whether another name stands within ``text``, or begins there and goes on beyond its end."""
+    for begin in range(len(text)):
+        for end in range(begin + 1, len(text) + 1):
+            part = text[begin:end]
+            if part in special and part != text:
+                return True
+            if part not in starts:
+                break
+        else:
+            if begin:
+                return True
+    return False
 
 
 def _check_merges(ranks: Mapping[str, int], merges: Sequence[str]) -> None:

@@ -34,7 +34,11 @@ _TRUST_LARGE = "Free wording over given passages is usual at this size; check fi
 
 
 class Card(BaseModel):
-    """What a user should know before relying on a model."""
+    """What a user should know before relying on a model: `llmos model info` shows it, and people read it.
+
+    No program does: what an app lets a model word freely is the app's own choice, made for the models it was tried
+    with. ``trust`` follows from the number of weights alone; only that of the embedded size was measured.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,7 +62,7 @@ class Entry(BaseModel):
     format: str
     context: int  # tokens
     generates: bool  # else it only embeds
-    recurrent: bool  # its streams cannot be trimmed to a prefix
+    recurrent: bool  # wholly or in some layers: its streams cannot be trimmed to a prefix
     added_at: datetime
     card: Card
     default: bool = False
@@ -120,12 +124,17 @@ class Catalog:
         return entry
 
     def use(self, name: str) -> Entry:
-        """Make it the default from the next start."""
+        """Make it the default from the next start. Raises `Unsupported` for one that no start could serve."""
         entry = self.get(name)
         if entry.source == "file":
             raise NoSuchModel(f"{name} is not in the catalog", hint=f"llmos model add {name}")
         if not entry.generates:
             raise Unsupported(f"{entry.name} only embeds, it cannot write", hint="choose a model that writes")
+        if entry.recurrent:  # as the engine would, at every start from now on
+            raise Unsupported(
+                f"{entry.name} ({entry.architecture}) keeps its memory in a state that cannot be cut back to a prefix",
+                hint="choose a model of a plain transformer architecture",
+            )
         self._write(self._read().model_copy(update={"default": entry.name}))
         return entry.model_copy(update={"default": True})
 

@@ -146,7 +146,8 @@ def read(path: Path, *, arrays: Collection[str] = ()) -> ModelFile:
     """The head of a GGUF file; arrays longer than 64 are kept only when named in ``arrays``.
 
     Raises `Damaged` where the structure is broken, `Unsupported` for another format or version, `NoSuchModel`
-    where the file cannot be opened. Takes time and memory in proportion to the head, whatever it claims.
+    where the file cannot be opened. Takes time and memory in proportion to the head, whatever it claims,
+    and no head is believed that is longer than a model's could be.
     """
     with opened(path) as reader:
         version = _version(reader)
@@ -179,7 +180,7 @@ def _metadata(
     values: dict[str, Scalar | Array] = {}
     arrays: dict[str, ArrayType] = {}
     for _ in range(count):
-        key = reader.string("a key")
+        key = reader.key()
         if key in values or key in arrays:
             raise reader.damaged(f"the key {key!r} stands twice")
         kind = reader.u32(repr(key))

@@ -1,4 +1,8 @@
-"""Values of a GGUF file's head, taken one after another; no count is believed that the file cannot hold."""
+"""Values of a GGUF file's head, taken one after another.
+
+No count is believed that the file cannot hold; and as a file may be long and empty, nothing longer either than a head
+has reason to be: what a wrong one takes is about a second and some hundred megabytes.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,12 @@ from .formats import BLOCKS
 AGAIN = "download it again, or convert it again"
 INT32, FLOAT32, STRING, ARRAY = 5, 6, 8, 9
 _LONGEST_NAME = 63  # GGML_MAX_NAME without its terminator
+_LONGEST_KEY = 2**16 - 1  # bytes, as the format says
+_LONGEST_TEXT = 2**26  # bytes of a value: some carry their whole tokenizer.json, of which gemma's has 32 MiB
+_LONGEST_HEAD = 2**27  # bytes
+_MOST_ENTRIES = 100_000  # keys, or tensors; the largest mixtures of experts have some ten thousand tensors
+_MOST_ELEMENTS = 2**21  # in one array, and in all that hold texts; the largest vocabularies have 300,000 tokens
+_LONGEST_REASON = 200  # characters of a message
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
 Scalar = int | float | bool | str
@@ -48,15 +58,19 @@ class HeadReader:
         self.name = name
         self.size = file.seek(0, 2)
         self.at = file.seek(0)
+        self._texts = 0  # elements of the arrays of texts until here
 
     def damaged(self, what: str, *, hint: str = AGAIN) -> Damaged:
         """The fault to raise for what was found here."""
-        return Damaged(f"{self.name}: {what} (byte {self.at})", hint=hint)
+        shown = what if len(what) <= _LONGEST_REASON else f"{what[:_LONGEST_REASON]}…"
+        return Damaged(f"{self.name}: {shown} (byte {self.at})", hint=hint)
 
     def _claim(self, length: int, what: str) -> None:
         if length > self.size - self.at:
             raise self.damaged(f"the file ends within {what}")
         self.at += length
+        if self.at > _LONGEST_HEAD:
+            raise self.damaged(f"the head has more than {_LONGEST_HEAD} bytes")
 
     def take(self, length: int, what: str) -> bytes:
         """The next bytes."""
@@ -74,16 +88,25 @@ class HeadReader:
         """An unsigned number of 8 bytes."""
         return int.from_bytes(self.take(8, what), "little")
 
-    def count(self, what: str, least: int) -> int:
-        """A number of things that take at least ``least`` bytes each."""
+    def count(self, what: str, least: int, most: int = _MOST_ENTRIES) -> int:
+        """A number of things that take at least ``least`` bytes each; more than ``most`` are damage."""
         count = self.u64(what)
         if count * least > self.size - self.at:
             raise self.damaged(f"{count} {what} cannot stand in the rest of the file")
+        if count > most:
+            raise self.damaged(f"{count} {what} are more than the {most} that a model may have")
         return count
 
-    def string(self, what: str) -> str:
-        """A text with its length before it; bytes that are no UTF-8 become U+FFFD."""
-        return self.take(self.u64(what), what).decode("utf-8", "replace")
+    def key(self) -> str:
+        """The name of a value."""
+        return self.string("a key", _LONGEST_KEY)
+
+    def string(self, what: str, most: int = _LONGEST_TEXT) -> str:
+        """A text with its length before it, of ``most`` bytes; bytes that are no UTF-8 become U+FFFD."""
+        length = self.u64(what)
+        if most < length <= self.size - self.at:
+            raise self.damaged(f"{what} has {length} bytes")
+        return self.take(length, what).decode("utf-8", "replace")
 
     def scalar(self, kind: int, key: str) -> Scalar:
         """A value that is no array."""
@@ -97,7 +120,11 @@ class HeadReader:
         """The beginning of an array: what follows fits into the file."""
         kind = self.u32(repr(key))
         width = 8 if kind == STRING else struct.calcsize("<" + self._layout(kind, key))
-        return ArrayType(kind, self.count(f"elements of {key!r}", width))
+        length = self.count(f"elements of {key!r}", width, _MOST_ELEMENTS)
+        self._texts += length if kind == STRING else 0
+        if self._texts > _MOST_ELEMENTS:
+            raise self.damaged(f"with {key!r} the arrays hold {self._texts} texts")
+        return ArrayType(kind, length)
 
     def array(self, of: ArrayType, key: str) -> Array:
         """The elements."""
@@ -128,10 +155,14 @@ class HeadReader:
 def opened(path: Path) -> Iterator[HeadReader]:
     """The reader of a file; `NoSuchModel` where it cannot be read."""
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would keep us waiting
+            raise NoSuchModel(f"cannot read {path}: it is no regular file", hint="name a readable GGUF file")
         with path.open("rb") as file:
             yield HeadReader(file, path.name)
     except OSError as problem:
         raise NoSuchModel(f"cannot read {path}: {problem.strerror}", hint="name a readable GGUF file") from problem
+    except MemoryError as problem:
+        raise Damaged(f"{path.name}: its head does not fit into memory", hint=AGAIN) from problem
 
 
 def tensor_table(reader: HeadReader, count: int, alignment: int) -> tuple[Tensor, ...]:
@@ -155,9 +186,9 @@ def tensor_table(reader: HeadReader, count: int, alignment: int) -> tuple[Tensor
 
 def _row(reader: HeadReader) -> Tensor:
     """One row of the table; its offset still counts from the start of the data."""
-    name = reader.string("a tensor's name")
-    if not 0 < len(name.encode()) <= _LONGEST_NAME:
-        raise reader.damaged(f"a tensor's name has {len(name.encode())} bytes")
+    name = reader.string("a tensor's name", _LONGEST_NAME)
+    if not name:
+        raise reader.damaged("a tensor's name has 0 bytes")
     dimensions = reader.u32(name)
     if not 1 <= dimensions <= 4:
         raise reader.damaged(f"tensor {name!r} has {dimensions} dimensions")

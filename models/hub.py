@@ -94,6 +94,10 @@ def pull(
     return target
 
 
+class _NoSuchRange(Remote):
+    """The hub does not have the bytes from there on."""
+
+
 class _Hub:
     """Requests with redirects followed by hand: each hop is checked, and only the hub itself sees the token."""
 
@@ -112,16 +116,29 @@ class _Hub:
         return _Remote(int(size) if size and size.isdigit() else 0, etag.removeprefix("W/").strip('"'))
 
     def fetch(self, path: str, part: Path, have: int, size: int, progress: OnBytes) -> None:
-        """Append to ``part``, which holds ``have`` bytes, what is missing."""
+        """Append to ``part``, which holds ``have`` bytes, what is missing; never more than ``size``."""
         if size and have == size:
             return
+        try:
+            self._append(path, part, have, size, progress)
+        except _NoSuchRange:
+            if not have:
+                raise
+            with writing(part):  # else every later call would ask for the same again
+                part.unlink(missing_ok=True)
+            self._append(path, part, 0, size, progress)
+
+    def _append(self, path: str, part: Path, have: int, size: int, progress: OnBytes) -> None:
         with self._answer("GET", path, {"Range": f"bytes={have}-"} if have else {}) as answer, writing(part):
             goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
             done = have if goes_on else 0
             with part.open("ab" if goes_on else "wb") as file:
                 for chunk in answer.iter_raw():
-                    file.write(chunk)
                     done += len(chunk)
+                    if size and done > size:
+                        part.unlink()
+                        raise Remote(f"more than the announced {size} bytes came", hint="run it again")
+                    file.write(chunk)
                     progress(done, size)
 
     @contextmanager
@@ -168,7 +185,8 @@ def _check_status(answer: httpx.Response, path: str) -> None:
         raise NoSuchModel(f"{host} has no {path}", hint="check owner, repository, file and revision")
     if code in (401, 403):
         raise Remote(f"{host} does not show {path}", hint="check the name; for a closed model set HF_TOKEN")
-    raise Remote(f"{host} answers {code} {answer.reason_phrase}", hint="try again later")
+    kind = _NoSuchRange if code == 416 else Remote
+    raise kind(f"{host} answers {code} {answer.reason_phrase}", hint="try again later")
 
 
 def _is_whole(target: Path, remote: _Remote) -> bool:
@@ -182,7 +200,7 @@ def _verify(part: Path, remote: _Remote) -> None:
     size = part.stat().st_size
     if remote.size and size < remote.size:
         raise Remote(f"{size} of {remote.size} bytes came", hint="run it again: it goes on where it stopped")
-    if (remote.size and size > remote.size) or (remote.sha256 is not None and _hash(part) != remote.sha256):
+    if remote.sha256 is not None and _hash(part) != remote.sha256:
         part.unlink()
         raise Remote("the file is not the one that the hub announced", hint="run it again")
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .engine import CHUNK, Constraint, EngineInfo, Result, Sampling, Slice
 from .faults import BadGrammar, EngineFault, Unsupported
+from .graphs import bridges, graphs
 from .sampling import LlamaSampler
 
 
@@ -157,21 +158,31 @@ class LlamaEngine:
     # -- steps (the engine's thread) --
 
     def step(self, slices: Sequence[Slice]) -> list[Result]:
-        """One llama_decode for each graph of the step, see `_graphs`. A step that fails leaves all as it was."""
+        """One llama_decode for each graph of the step, see `graphs`. A step that fails leaves all as it was."""
         self._check(slices)
-        results: dict[int, Result] = {}
-        for graph in _graphs(slices):
-            parts = [slices[i] for i in graph]
-            rows = self._fill(parts)
-            code = llama_cpp.llama_decode(self._context, self._batch)
-            if code != 0:
-                for part in slices:
-                    self.trim(part.stream, part.position)
-                raise EngineFault(f"llama_decode returned {code}")
-            for part in parts:
-                self._lengths[part.stream] = part.position + len(part.tokens)
-            results |= {i: self._result(part, row) for i, part, row in zip(graph, parts, rows, strict=True)}
-        return [results[i] for i in range(len(slices))]
+        fillers = [Slice(s, (0,), self._lengths[s]) for s in bridges(slices) if self._lengths[s] < self.info.window]
+        results: dict[int, Result] = {}  # by stream
+        try:
+            for parts in graphs([*slices, *fillers]):
+                results |= self._decode(parts)
+        except EngineFault:
+            for part in slices:
+                self.trim(part.stream, part.position)
+            raise
+        finally:
+            for part in fillers:
+                self.trim(part.stream, part.position)
+        return [results[part.stream] for part in slices]
+
+    def _decode(self, parts: list[Slice]) -> dict[int, Result]:
+        """One graph; results by stream."""
+        rows = self._fill(parts)
+        code = llama_cpp.llama_decode(self._context, self._batch)
+        if code != 0:
+            raise EngineFault(f"llama_decode returned {code}")
+        for part in parts:
+            self._lengths[part.stream] = part.position + len(part.tokens)
+        return {part.stream: self._result(part, row) for part, row in zip(parts, rows, strict=True)}
 
     def _check(self, slices: Sequence[Slice]) -> None:
         if not 0 < sum(len(s.tokens) for s in slices) <= self.info.batch:
@@ -284,22 +295,6 @@ class LlamaEngine:
                     llama_cpp.llama_free(context)
             llama_cpp.llama_model_free(self._model)
             self._model = self._context = self._embedder = None
-
-
-def _graphs(slices: Sequence[Slice]) -> list[list[int]]:
-    """Places of the slices that are computed together: streams that follow one another and take equally many tokens.
-
-    llama.cpp would cut a batch of others itself, and by the shortest slice in it: beside a slice of 31 tokens one of
-    32 falls apart into 31 and 1, and a cut of 1 gives other bits. What a stream computes would depend on its neighbours.
-    """
-    graphs: list[list[int]] = []
-    for i in sorted(range(len(slices)), key=lambda i: slices[i].stream):
-        last = slices[graphs[-1][-1]] if graphs else None
-        if last and last.stream + 1 == slices[i].stream and len(last.tokens) == len(slices[i].tokens):
-            graphs[-1].append(i)
-        else:
-            graphs.append([i])
-    return graphs
 
 
 def _loglikelihood(logits: NDArray[np.float32], target: int) -> float:

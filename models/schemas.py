@@ -1,7 +1,7 @@
 """From JSON Schema to grammar. What the grammar lets through is JSON that the schema accepts.
 
 The other way round it is narrower, so that a small model cannot lose itself: no whitespace, properties in the
-schema's order, no exponents, recursion to a fixed depth.
+schema's order, no exponents, recursion to a fixed depth, of "number or string" (pydantic's Decimal) the number.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class SchemaRules:
                 self._only(schema, name, {keyword})
                 if keyword == "allOf" and len(schema[keyword]) > 1:
                     raise _unsupported("allOf of several schemas", name)
-                return self._either(name, [self._value(s, f"{name}-{i}") for i, s in enumerate(schema[keyword])])
+                options = _without_twins(schema[keyword]) if keyword == "anyOf" else schema[keyword]
+                return self._either(name, [self._value(s, f"{name}-{i}") for i, s in enumerate(options)])
         kinds = schema.get("type", _guess(schema))
         kinds = [kinds] if isinstance(kinds, str) else kinds
         if any(k not in _TYPES for k in kinds):
@@ -229,6 +230,22 @@ class SchemaRules:
 def _guess(schema: Schema) -> list[str]:
     """The type of a schema that does not say it: the one its keywords belong to."""
     return next(([kind] for kind in ("object", "array") if _KEYWORDS[kind] & set(schema)), [])
+
+
+def _without_twins(options: Sequence[Schema | bool]) -> list[Schema | bool]:
+    """Without each plain string that follows a number at once: so pydantic writes a Decimal.
+
+    The string may be any as far as the schema says, but the Decimal refuses most. ``str | float`` keeps both.
+    """
+    kept: list[Schema | bool] = []
+    after_number = False
+    for option in options:
+        kind = option.get("type") if isinstance(option, Mapping) else None
+        plain = isinstance(option, Mapping) and set(option) <= {"type", "pattern"} | _NOTES
+        if not (after_number and kind == "string" and plain):
+            kept.append(option)
+        after_number = kind == "number"
+    return kept
 
 
 def _bounds(schema: Schema) -> Bounds:

@@ -55,8 +55,11 @@ def _run(command: list[str], path: Path, watch: Callable[[], None]) -> None:
 @contextmanager
 def _child(command: list[str], log: Any) -> Iterator[subprocess.Popen[str]]:
     # -P: the folder we are in must not be searched for modules.
-    line = [sys.executable, "-P", "-m", "llmos.models.trial", *command]
-    child = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
+    line = [sys.executable, "-P", "-m", "llmos.models.trial", str(os.getpid()), *command]
+    # A session of its own: a Ctrl-C on the terminal is for us, who end it; it must not look like a damaged file.
+    child = subprocess.Popen(
+        line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+    )
     try:
         yield child
     finally:
@@ -140,8 +143,10 @@ def _little_memory() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def _main(command: str, *arguments: str) -> None:
+def _main(parent: str, command: str, *arguments: str) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the parent, however that ends
+    if os.getppid() != int(parent):  # which it did before we could say so
+        return
     work: dict[str, Callable[..., None]] = {"quantise": _quantise, "probe": _probe}
     answer: dict[str, Any] = {"ok": True}
     try:

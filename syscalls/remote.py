@@ -114,7 +114,8 @@ class _Server:
             else:
                 raise AppFailed(f"{self._process.app} sent a frame that means nothing")
             await asyncio.sleep(0)  # frames that wait already must not keep the loop from others
-            await self._writer.drain()  # nothing more is read from an app that does not read its replies
+            with contextlib.suppress(ConnectionError):  # it has gone: what it sent before is still read
+                await self._writer.drain()  # nothing more is read from an app that does not read its replies
         raise await self._crashed()
 
     async def last_moments(self) -> None:

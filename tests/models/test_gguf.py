@@ -1,4 +1,5 @@
 import ctypes
+import os
 import random
 import struct
 import tracemalloc
@@ -229,6 +230,12 @@ def test_truncated_by_one_byte(tiny: Path) -> None:
 def test_unreadable_paths(tmp_path: Path, name: str) -> None:
     with pytest.raises(NoSuchModel, match="cannot read"):
         gguf.read(tmp_path / name)
+
+
+def test_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(NoSuchModel, match="no regular file"):
+        gguf.read(tmp_path / "fifo")
 
 
 def test_no_damage_raises_anything_else(tiny: Path) -> None:

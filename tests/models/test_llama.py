@@ -124,6 +124,20 @@ def test_a_slice_is_the_same_bits_whatever_the_length_of_the_slice_beside_it(eng
     assert beside.logprobs == alone.logprobs
 
 
+def test_a_bridged_gap_changes_no_bit_and_leaves_nothing_in_the_idle_stream(engine, deep):
+    engine.trim(1, 300)
+    kept = engine.save(1)
+    token = [Slice(stream, deep[512:513], 512, targets=[9]) for stream in (0, 2)]
+    alone = [engine.step([one])[0].logprobs for one in token]
+    for stream in (0, 2):
+        engine.trim(stream, 512)
+    engine.copy(2, 3, 512)
+    three = [*token, Slice(3, deep[512:513], 512, targets=[9])]
+    beside = [result.logprobs for result in engine.step(three)]  # streams 2 and 3 are neighbours, 1 is bridged
+    assert beside == [*alone, alone[1]]
+    assert engine.save(1) == kept
+
+
 def test_the_control_a_tail_of_one_token_does_change_the_bits(engine, deep):
     (whole,) = engine.step([Slice(0, deep[512:544], 512, targets=[9])])
     engine.step([Slice(1, deep[512:543], 512)])

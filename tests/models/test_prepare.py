@@ -121,6 +121,29 @@ def test_ctrl_c_leaves_nothing(shipped: Entry, home: Path, monkeypatch: pytest.M
     assert list((home / "models").iterdir()) == []
 
 
+def test_ctrl_c_on_the_terminal_is_not_for_the_child(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would die of it, and that would look like a damaged file."""
+    sessions: list[int] = []
+    popen = subprocess.Popen
+
+    def noted(*args: Any, **options: Any) -> Any:
+        child = popen(*args, **options)
+        sessions.append(os.getsid(child.pid))
+        return child
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    trial.probe(tiny)
+    assert os.getsid(0) not in sessions
+    assert len(sessions) == 1
+
+
+def test_a_child_whose_parent_has_gone_does_nothing(tiny: Path, tmp_path: Path) -> None:
+    target = tmp_path / "made.gguf"
+    line = [sys.executable, "-P", "-m", "llmos.models.trial", "1", "quantise", str(tiny), str(target), "7"]
+    ended = subprocess.run(line, capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, target.exists()) == (0, b"", False)
+
+
 def test_an_unknown_format(shipped: Entry, home: Path) -> None:
     with pytest.raises(EngineFault, match="no format 'Q9'"):
         prepare.ready(shipped, home, wanted="Q9")

@@ -266,7 +266,15 @@ async def test_terminate_lets_an_app_tidy_up(bench, plugin):
 
 async def test_an_app_that_ignores_terminate_is_killed(bench, plugin, monkeypatch):
     monkeypatch.setattr("llmos.kernel.signals.GRACE", 0.2)
-    process = plugin("await sys.now()\ntime.sleep(600)")
+    process = plugin(
+        """
+        while True:
+            try:
+                await sys.sleep(60)
+            except asyncio.CancelledError:
+                pass
+        """
+    )
     while not process.usage.calls:
         await asyncio.sleep(0.01)
     await bench.machine.signal(process.pid, Signal.TERM)
