@@ -7,7 +7,11 @@ from .sentences import sentences
 
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*$")
 _UNDERLINE = re.compile(r"^(=+|-{3,}|\*{3,}|_{3,})$")  # a heading above it, or a break between paragraphs
-_ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
+_ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)]|\((?:[a-z]|[ivx]{1,4}|\d{1,3})\))\s+")
+_RUN_IN = re.compile(
+    r"^(\*\*|__)([^*_]{1,60}?)[.:]?\1[.:]?(?=\s+\S)"
+)  # a name in bold that the sentence after it needs
+_FIELD = re.compile(r"^[A-Z][\w -]{0,20}: +\S")  # a line at the head of a letter
 _RULE = re.compile(r"^\|?[\s:|-]+\|?$")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _MARK = re.compile(r"\*\*|__|`+|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)")
@@ -53,12 +57,23 @@ class _Reader:
         elif bare.startswith("|"):
             self._row(bare)
         else:
-            if _ITEM.match(line):
-                self._close()
-            self.paragraph.append(_plain(_ITEM.sub("", line)))
+            self._line(line)
+
+    def _line(self, line: str) -> None:
+        item = _ITEM.match(line)
+        if item:
+            self._close()
+            line = line[item.end() :]
+        run_in = None if self.paragraph else _RUN_IN.match(line.strip())
+        if run_in and any(mark in run_in[0] for mark in ".:"):
+            line = f"{run_in[2]}: {line.strip()[run_in.end() :]}"
+        self.paragraph.append(_plain(line))
 
     def _close(self) -> None:
-        self.found[-1].units += sentences(" ".join(self.paragraph))
+        # Lines such as "To: ..." and "Date: ..." are no running text: each stands for itself.
+        apart = len(self.paragraph) > 1 and all(_FIELD.match(line) for line in self.paragraph)
+        for text in self.paragraph if apart else [" ".join(self.paragraph)]:
+            self.found[-1].units += sentences(text)
         self.paragraph.clear()
         self.header = []
 

@@ -11,12 +11,26 @@ _WORD = re.compile(r"[^\W_]+(?:[.,:'’-][^\W_]+)*")
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 _STOP_WORDS = """
 a about after all also am an and any are as at be been but by can could did do does for from get got had has
-have he hello help her hi him his how i if in into is it its just like may me might must my need no not of
-on or our out over please she should so some tell than thank thanks that the their them then there these
-they this those to too up us want was we were what when where which who whom whose why will with would you
-your
+have he hello help her hi him his how i if in into is it its just like long many may me might much must my
+need no not now of often on or our out over please really she should so some still tell than thank thanks that
+the their them then there these they this those to too up us want was we were what when where which who whom
+whose why will with would you your
 """
 _STOP = frozenset(_STOP_WORDS.split())
+_LEANING_WORDS = """
+he she it they this that these those his her their its but and so or also then there therefore however here thus hence
+otherwise instead moreover such third second nevertheless yet both neither
+"""
+_LEANING = frozenset(_LEANING_WORDS.split())
+_POINTS_BACK = re.compile(
+    r"^(?:after|at|before|besides|by|despite|during|for|from|in|of|on|since|to|until|with)"
+    r" (?:this|that|these|those|it)\b"
+    r"|\b(?:therefore|nevertheless|nonetheless|however|likewise|for example|as well|the latter|the former|in return)\b"
+    r"|\((?:[a-z]|[ivx]+|\d)\)",
+    re.IGNORECASE,
+)
+_QUOTES = tuple('"“„«「『')
+_PERSON = re.compile(r"\b(?:he|she|him|his|her|they|them|their)\b")
 _ENDINGS = ("ations", "ation", "ments", "ment", "ings", "ing", "ies", "ed", "es", "s", "y", "e")
 
 
@@ -30,6 +44,23 @@ def sentences(text: str) -> list[str]:
             found.append(sentence)
             start = end.end()
     return [s for s in [*found, text[start:].strip()] if s]
+
+
+def leans(sentence: str) -> bool:
+    """Whether a sentence speaks of something that stands before it, so that it says little alone.
+
+    By its first word ("This ..."), by a word that points back ("..., therefore, ..."), by a person without a name, or
+    because it is what somebody says.
+    """
+    if _LEANING.intersection(words(sentence)[:1]) or _POINTS_BACK.search(sentence) or sentence[:1] in _QUOTES:
+        return True
+    before = sentence[: person.start()].split() if (person := _PERSON.search(sentence)) else []
+    return 0 < len(before) < 6 and not any(word.strip("\"'“‘(")[:1].isupper() for word in before[1:])
+
+
+def finished(sentence: str) -> bool:
+    """Whether it ends as a statement does, and is neither a headline, a lead-in nor a question."""
+    return sentence.rstrip("\"'”’)]」』").endswith((".", "!", "…", "。", "！"))
 
 
 def words(text: str) -> list[str]:

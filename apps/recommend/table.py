@@ -72,11 +72,11 @@ def read_ratings(name: str, text: str) -> Ratings:
 
 
 def _rows(name: str, text: str, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """Number and values of each line; column names are compared in lower case, an ``itemId`` is an ``item``."""
+    """Number and values of each line, by the names of `_columns`."""
     reader = csv.reader(StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
     rows: list[tuple[int, dict[str, str]]] = []
     try:
-        columns = [_column(cell, needed) for cell in next(reader, [])]
+        columns = _columns(next(reader, []), needed)
         if missing := [column for column in needed if column not in columns]:
             there = ", ".join(c for c in columns if c) or "none"
             raise BadInput(
@@ -95,6 +95,16 @@ def _rows(name: str, text: str, needed: tuple[str, ...]) -> list[tuple[int, dict
     except csv.Error as wrong:
         raise BadInput(f"{name}, line {reader.line_num}: {wrong}", hint="save it as CSV with commas") from None
     return rows
+
+
+def _columns(cells: list[str], needed: tuple[str, ...]) -> list[str]:
+    """Names in lower case; an ``itemId`` is an ``item``, and so is a ``movieId`` where it is the only such column."""
+    columns = [_column(cell, needed) for cell in cells]
+    own = "id" if "id" in needed else "item"
+    others = [at for at, name in enumerate(columns) if name not in needed and name.endswith("id")]
+    if own not in columns and len(others) == 1:
+        columns[others[0]] = own
+    return columns
 
 
 def _column(cell: str, needed: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ from .extract import Numbers
 from .parts import split
 
 DRAFT = 80  # tokens of a draft
+PORTION = 1_000  # sentences embedded by one call
 MOST_OF_PARTS = 24  # sentences that the draft of the whole is made from
 
 
@@ -56,6 +57,7 @@ class Summarize(App):
         before = sum(map(length, units))
         if before <= args.words:
             return Result(source=name, summary=" ".join(units), words=before, words_in=before, parts=1, method="whole")
+        await sys.progress(0, 1, "counting")
         parts = await split(sys, units)
         summary = await _shorten(sys, parts, args.words)
         return Result(
@@ -70,7 +72,7 @@ class Summarize(App):
 
 async def _shorten(sys: Sys, parts: list[list[str]], room: int) -> str:
     sentences = list(chain.from_iterable(parts))
-    vectors = np.array((await sys.embed(sentences)).vectors)
+    vectors = await _vectors(sys, sentences)
     weight = extract.weights(sentences, vectors)
     start, steps = 0, len(parts) + 1
     for done, part in enumerate(parts):
@@ -85,6 +87,14 @@ async def _shorten(sys: Sys, parts: list[list[str]], room: int) -> str:
         weight[best] += await _draft(sys, [sentences[at] for at in best], vectors[best])
     await sys.progress(1, 1)
     return " ".join(sentences[at] for at in extract.choose(weight, vectors, sentences, room))
+
+
+async def _vectors(sys: Sys, sentences: list[str]) -> Numbers:
+    """In portions, so that a book is not one request."""
+    found = [
+        (await sys.embed(sentences[start : start + PORTION])).vectors for start in range(0, len(sentences), PORTION)
+    ]
+    return np.array(list(chain.from_iterable(found)))
 
 
 async def _draft(sys: Sys, sentences: list[str], vectors: Numbers) -> Numbers:

@@ -1,22 +1,25 @@
 """Which sentences carry a text: by how near they are to the whole, where they stand, and what the model makes of it."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sentences import length, stems, words
+from ..sentences import finished, leans, length, stems
 
 Numbers = NDArray[np.float64]
 
 LEAD = 0.1  # what the first sentence of a text gains, a second half of it, and so on
 LEANING = 0.3  # what a sentence loses that leans on the one before it
+OUTCOME = 0.2  # what a sentence gains that tells what was decided or found
 REPEAT = 0.5  # how much of its likeness to what was chosen already a sentence loses
 SHORT, LONG = 6, 45  # words; outside of these a sentence is a fragment, or a paragraph in disguise
-_LEANING_WORDS = (
-    "he she it they this that these those but and so or also then there therefore however here third second"
+_OUTCOME = re.compile(
+    r"\b(decided|decision|agreed|approved|accepted|rejected|adopted|recommend\w*|conclu(?:de[sd]?|sion)|verdict|winner"
+    r"|best|in short|overall|the result|is introduced|was chosen|voted?)\b",
+    re.IGNORECASE,
 )
-_LEANS = frozenset(_LEANING_WORDS.split())
 
 
 def weights(sentences: Sequence[str], vectors: Numbers) -> Numbers:
@@ -26,8 +29,10 @@ def weights(sentences: Sequence[str], vectors: Numbers) -> Numbers:
     """
     centre = vectors.mean(axis=0)
     likeness = vectors @ (centre / max(float(np.linalg.norm(centre)), 1e-12))
-    leaning = np.array([bool(_LEANS.intersection(words(s)[:1])) for s in sentences])
-    return np.asarray(likeness + LEAD / (1 + np.arange(len(sentences))) - LEANING * leaning)
+    leaning = np.array([leans(s) for s in sentences])
+    outcome = np.array([bool(_OUTCOME.search(s)) for s in sentences])
+    lead = LEAD / (1 + np.arange(len(sentences)))
+    return np.asarray(likeness + lead - LEANING * leaning + OUTCOME * outcome)
 
 
 def agreement(draft: str, draft_vector: Numbers, sentences: Sequence[str], vectors: Numbers) -> Numbers:
@@ -38,24 +43,33 @@ def agreement(draft: str, draft_vector: Numbers, sentences: Sequence[str], vecto
 
 
 def choose(weight: Numbers, vectors: Numbers, sentences: Sequence[str], room: int) -> list[int]:
-    """Places of the best sentences that fit into ``room`` words, in their order; at least one.
+    """Places of the best sentences that fit into ``room`` words, in their order; where none fits, the shortest.
 
     Taken one by one, each judged by its weight less its likeness to those before it (maximal marginal relevance,
-    Carbonell and Goldstein 1998). Only the better half is looked at, so that no gap is filled with anything that fits.
+    Carbonell and Goldstein 1998).
     """
-    sizes = [length(s) for s in sentences]
-    whole = [at for at, size in enumerate(sizes) if SHORT <= size <= LONG and not sentences[at].endswith(("?", ":"))]
-    ranked = sorted(whole or range(len(sizes)), key=lambda at: (-weight[at], at))
-    left = ranked[: max(1, (len(ranked) + 1) // 2)]
+    sizes = np.array([length(s) for s in sentences])
+    left = _eligible(weight, sizes, sentences, room)
+    likeness = np.zeros(len(sentences))  # to the nearest of those chosen
     chosen: list[int] = []
-    while left:
-        best = max(left, key=lambda at: (_worth(at, weight, vectors, chosen), -at))
-        left.remove(best)
-        if not chosen or sizes[best] <= room:
-            chosen.append(best)
-            room -= sizes[best]
-    return sorted(chosen)
+    while len(left := left[sizes[left] <= room]):
+        best = int(left[np.argmax((weight - REPEAT * likeness)[left])])
+        likeness = np.maximum(likeness, vectors @ vectors[best])
+        left = left[left != best]
+        chosen.append(best)
+        room -= int(sizes[best])
+    return sorted(chosen) or [int(np.argmin(sizes))]
 
 
-def _worth(at: int, weight: Numbers, vectors: Numbers, chosen: list[int]) -> float:
-    return float(weight[at]) - REPEAT * max((float(vectors[at] @ vectors[c]) for c in chosen), default=0.0)
+def _eligible(weight: Numbers, sizes: NDArray[np.int64], sentences: Sequence[str], room: int) -> NDArray[np.int64]:
+    """Places to choose from: sentences that stand alone, else whole ones, else any that fit; of them the better half.
+
+    No gap is to be filled with anything that fits; but what is looked at has twice the words that there is room for.
+    """
+    fits = sizes <= room
+    whole = np.array([finished(s) for s in sentences]) & (sizes >= SHORT) & (sizes <= LONG)
+    alone = whole & np.array([not leans(s) for s in sentences])
+    places = next((p for kind in (alone, whole) if len(p := np.flatnonzero(fits & kind))), np.flatnonzero(fits))
+    ranked = places[np.argsort(-weight[places], kind="stable")]
+    enough = int(np.searchsorted(np.cumsum(sizes[ranked]), 2 * room)) + 1
+    return np.sort(ranked[: max(enough, (len(ranked) + 1) // 2)])

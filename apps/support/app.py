@@ -14,7 +14,7 @@ from .search import Candidate, search
 
 CANDIDATES = 4
 # Least fit of the best candidate. On the shop of examples/, 1.5 refuses 18 of 22 questions that no article answers
-# and 10 of 83 that one does; 1.4 refuses 13 and 4, 1.6 refuses 20 and 18.
+# and 10 of 83 that one does; 1.4 refuses 14 and 4, 1.6 refuses 20 and 18.
 ENOUGH = 1.5
 SORRY = "I do not know: our articles do not answer this. I pass your question on to a colleague."
 GLADLY = "I pass you on to a colleague, who will take care of this."

@@ -6,6 +6,7 @@ from hashlib import sha256
 from ...syscalls.api import BadInput, Passage, Sys
 from .split import split
 
+SPLIT = 2  # raised whenever articles are split otherwise, so that what was stored before is not taken for it
 ENDINGS = (".md", ".markdown", ".txt", ".text")
 
 
@@ -21,7 +22,7 @@ async def index(sys: Sys, folder: str) -> Index:
     """Store what is not stored yet. Raises `BadInput` for a folder without articles."""
     entries = [entry for entry in await sys.files(folder) if entry.path.lower().endswith(ENDINGS)]
     # As make does: a file of the same name, size and time is the same file, and is not read again.
-    seen = "\0".join(f"{entry.path}:{entry.bytes}:{entry.modified}" for entry in entries)
+    seen = "\0".join(f"{SPLIT}:{entry.path}:{entry.bytes}:{entry.modified}" for entry in entries)
     digest = sha256(seen.encode()).hexdigest()[:20]
     made = Index(f"articles-{digest}", f"sentences-{digest}")
     if await sys.recall("anything", k=1, collection=made.sentences):

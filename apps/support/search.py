@@ -9,17 +9,20 @@ from .index import Index
 ARTICLES, SENTENCES = 40, 60  # hits that are looked at
 KIND = 0.2  # what a sentence gains that holds the kind of thing asked for
 
+
 _MONEY = (
-    r"\b(how much|prices?|costs?|fees?|charges?|postage|expensive|cheap|worth|discount|free|amount)\b",
-    r"[€$£%]|\bfree\b|\bcosts? nothing",
+    r"\b(how much|prices?|costs?|fees?|charges?|postage|expensive|cheap|worth|amount)\b",
+    r"[€$£] ?\d|\d ?(€|%|cents?\b|euros?\b|dollars?\b|pounds?\b)|\bcosts? nothing"
+    r"|^(?!.*\b(?:not|never|no) free\b).*\bfree\b",
 )
+_FREE = (r"\b(free|discounts?|reduc\w+)\b", r"[€$£%]|\bfree\b|\bcosts? nothing")
 _TIME = (
     r"\b(how (long|soon|fast|late|quick\w*|many (days|weeks|hours|months|years))|when|what (time|day|date)"
     r"|which day|until|by when|open|opening|late|guarantee|warranty)\b",
     r"\b\d+ (\w+ )?(minutes?|hours?|days?|weeks?|months?|years?)\b|\d:\d\d|\b(mon|tues|wednes|thurs|fri|satur|sun)day",
 )
 _PLACE = (r"\b(phone|telephone|call|number|how many|address|e-?mail|where)\b", r"\d|@")
-_KINDS = [tuple(re.compile(p, re.IGNORECASE) for p in kind) for kind in (_MONEY, _TIME, _PLACE)]
+_KINDS = [tuple(re.compile(p, re.IGNORECASE) for p in kind) for kind in (_MONEY, _FREE, _TIME, _PLACE)]
 
 
 @dataclass(frozen=True)

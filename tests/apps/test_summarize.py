@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from llmos.apps.markdown import blocks
-from llmos.apps.sentences import length
+from llmos.apps.sentences import leans, length
 from llmos.apps.summarize import extract
 from llmos.apps.summarize.app import Summarize
 from llmos.apps.summarize.parts import split
@@ -68,7 +68,7 @@ def test_what_is_chosen_fits_keeps_the_order_and_does_not_repeat():
 
 
 def test_one_sentence_is_chosen_however_long():
-    assert extract.choose(np.array([0.1, 0.2]), np.eye(2), ["a " * 50, "b " * 50], 10) == [1]
+    assert extract.choose(np.array([0.1, 0.2]), np.eye(2), ["a " * 60, "b " * 50], 10) == [1]
 
 
 async def shorten(sys, world, text, **args):
@@ -113,3 +113,63 @@ async def test_an_empty_text_is_bad_input(sys, world, text):
 async def test_two_texts_want_two_processes(sys):
     with pytest.raises(BadInput, match="one process"):
         await Summarize().main(sys, Summarize.Args(inputs=["in/a", "in/b"]))
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "They sting.", "Before that date Chapel Lane is closed.", "The lane is therefore closed.",
+        "The limit in (g) is too high.", "On that day he told it.", "In the evening his daughter telephoned.",
+        '"You could have walked."',
+    ],
+)  # fmt: skip
+def test_some_sentences_lean_on_others(sentence):
+    assert leans(sentence)
+
+
+@pytest.mark.parametrize(
+    "sentence", ["Bees sting.", "In 1736 Harrison took his clock to Lisbon.", "The trial ends before the summer."]
+)
+def test_most_sentences_stand_alone(sentence):
+    assert not leans(sentence)
+
+
+def test_a_name_in_bold_goes_with_its_sentence_and_a_letter_head_stands_apart():
+    _, [block] = blocks("**Peak Pro.** The brightest of all. It is heavy.\n\n(a) First.\n(b) Second.\n")
+    assert block.units == ["Peak Pro: The brightest of all.", "It is heavy.", "First.", "Second."]
+    _, [block] = blocks("To: all\nFrom: the archivist\nSubject: water\n\nA pipe broke.")
+    assert block.units == ["To: all", "From: the archivist", "Subject: water", "A pipe broke."]
+
+
+def test_no_sentence_is_longer_than_the_room_where_one_fits():
+    sentences = ["one two three four five six seven eight nine ten eleven twelve.", "One two three four five six."]
+    assert extract.choose(np.array([9.0, 0.1]), np.eye(2), sentences, 10) == [1]
+
+
+def test_fragments_and_leaning_sentences_come_last():
+    sentences = ["To all who work here from", "They all have to leave the house.", "The house will be closed in May."]
+    assert extract.choose(np.array([3.0, 2.0, 1.0]), np.eye(3), sentences, 8) == [2]
+
+
+def test_a_short_text_fills_the_room():
+    sentences = ["今天天气很好我们去了公园。", "公园里有很多人在散步聊天。", "晚上我们一起吃了美味火锅。"]
+    assert len(extract.choose(np.array([3.0, 2.0, 1.0]), np.eye(3), sentences, 15)) == 2
+
+
+def test_what_was_decided_weighs_more():
+    vectors = np.ones((3, 2)) / np.sqrt(2)
+    weight = extract.weights(["Bees fly.", "Bees sting.", "The council decided on bees."], vectors)
+    assert weight[2] > weight[1]
+
+
+async def test_a_long_text_is_counted_in_few_calls(sys, world):
+    units = [f"Sentence number {n} stands here." for n in range(5000)]
+    assert len(await split(sys, units, 100)) > 300
+    assert world.calls == ["count.each"]
+
+
+async def test_a_text_beyond_the_limits_is_refused_at_once(sys, world, monkeypatch):
+    monkeypatch.setattr("llmos.apps.summarize.parts.MOST", 50)
+    with pytest.raises(BadInput, match=r"the text has [\d,]+ tokens, and 50 are the most"):
+        await shorten(sys, world, LONG)
+    assert not {"embed", "generate"} & set(world.calls)

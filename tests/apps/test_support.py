@@ -57,6 +57,13 @@ def test_an_article_keeps_its_titles_lists_and_tables():
     ]
 
 
+def test_what_may_be_quoted_can_be_read_alone():
+    text = "Must I pay?\n\nReturns are free. This holds in stores too.\n\nTo return shoes:\n\n1. Pack.\n2. Send.\n"
+    assert [p.text for p in split("a.md", text)[1]] == [
+        "Returns are free. This holds in stores too.", "To return shoes: Pack.", "Send.",
+    ]  # fmt: skip
+
+
 def test_keys_follow_from_contents():
     assert split("a.md", SHOES) == split("a.md", SHOES)
     keys = [p.key for p in split("a.md", SHOES)[1]]
@@ -80,6 +87,9 @@ def test_the_file_name_stands_in_for_a_title():
     [
         ("How much is express?", "It costs €9.90.", True),
         ("How much is express?", "It takes a day.", False),
+        ("How much is express?", "Express is not free at any value.", False),
+        ("How much is express?", "Express is free of charge.", True),
+        ("Is express free?", "Express is not free at any value.", True),
         ("How long may I wait?", "You have 30 days.", True),
         ("When do you open?", "On Mondays from 9:30.", True),
         ("Is wool warm?", "It costs €9.90.", False),
