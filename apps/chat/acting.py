@@ -8,27 +8,53 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
+from typing import Literal
 
-from ...syscalls.api import Passage, Sys
+from ...syscalls.api import BadInput, Passage, Sys, c
+from ..sentences import stems
+from .material import work
 
 TALK = "talk"
+PASSING: Literal["tool"] = "tool"  # kind of the pages that stay for one answer
 SURE = 0.5  # least likeness to an example of acting
 KNOWN = 0.35  # least likeness of what is recalled
 LONGEST = 6_000  # characters of a file that are looked at
-_QUESTION = re.compile(r"\?\s*$|^\s*(what|which|who|where|when|how|do|did|can)\b", re.IGNORECASE)
+SHOWN = 800  # characters of a file that is read out
+_REMEMBER = re.compile(
+    r"^\W*(?:(?:please|and|also|(?:can|could|will|would) you)\W+)*"
+    r"(?:remember|keep in mind|bear in mind|note(?= that|\s*:)|don[’']t forget)(?:\s+that\b)?[\s:,]+(?P<what>.*\w.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SEARCH = re.compile(r"^\W*(please\W+)?(search|find|look for)\b.*\b(files?|folders?|documents?)\b", re.IGNORECASE)
+_READ = re.compile(r"^\W*(please\W+)?((can|could) you\W+)?(read|open|show|look|display|print)\b", re.IGNORECASE)
+_ON_ME = re.compile(r"^\W*(what|which|who|whose|where|when|how|do|did|am|is)\b.*\b(I|my|mine|me)\b", re.IGNORECASE)
+
+_FILES = re.compile(r"\b(files?|folders?|director(y|ies)|documents?|\w+\.\w{1,5})\b", re.IGNORECASE)
+_NEEDS = {  # a wish is only what it looks like if a word says so
+    "files": _FILES,
+    "read": _FILES,
+    "search": _FILES,
+    "time": re.compile(r"\b(time|date|day|today|clock|hour)\b", re.IGNORECASE),
+}
 
 
 async def kind(sys: Sys, request: str) -> str:
     """One of `ACTS`, or `TALK`; in doubt the latter, since talking changes nothing."""
+    if _REMEMBER.match(request) and not request.rstrip().endswith("?"):
+        return "remember"
+    if _SEARCH.match(request):
+        return "search"
     lines = files(__package__).joinpath("prompts/examples.txt").read_text("utf-8").splitlines()
     examples = [line.split(" ", 1) for line in lines if line]
     vectors = (await sys.embed([request, *(words for _, words in examples)])).vectors
     likeness = [_dot(vectors[0], vector) for vector in vectors[1:]]
     best = max(range(len(examples)), key=likeness.__getitem__)
     found = examples[best][0] if likeness[best] >= SURE else TALK
-    if found in ("remember", "recall"):  # the same words for both: what tells them apart is the form
-        return "recall" if _QUESTION.search(request) else "remember"
-    return found
+    if found in _NEEDS and not _NEEDS[found].search(request):
+        found = TALK
+    if found in (TALK, "read") and _named(request, await sys.files()):
+        return "read" if _READ.match(request) else "work"
+    return "recall" if found == TALK and _ON_ME.match(request) else found
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:
@@ -45,13 +71,54 @@ async def _files(sys: Sys, request: str) -> str:
     return f"I can see {len(names)}: {', '.join(names)}." if names else "I can see no files; hand me some with --files."
 
 
-async def _read(sys: Sys, request: str) -> str | None:
-    for entry in await sys.files():
-        if entry.path.rsplit("/", 1)[-1].lower() in request.lower():
-            text = (await sys.read(entry.path))[:LONGEST]
-            await sys.add(f"BEGIN {entry.path}\n{text}\nEND", label="untrusted")
-            return None
-    return f"I do not see that file. {await _files(sys, request)}"
+def _named(request: str, entries: Sequence[c.FileEntry]) -> list[str]:
+    """Paths of the files whose names stand in a request."""
+
+    def stands(name: str) -> bool:
+        if name.isalpha() and name.islower():  # a plain word, and meant as one
+            return False
+        return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", request, re.IGNORECASE) is not None
+
+    return [entry.path for entry in entries if stands(entry.path.rsplit("/", 1)[-1])]
+
+
+async def _read(sys: Sys, request: str) -> str:
+    """The beginning as it stands: what the model says of a file need not stand in it."""
+    texts = await _texts(sys, request)
+    if isinstance(texts, str):
+        return texts
+    return "\n\n".join(f"{name} says:\n\n{_beginning(text)}" for name, text in texts.items())
+
+
+def _beginning(text: str) -> str:
+    text = text.strip()
+    if len(text) <= SHOWN:
+        return text
+    cut = text[:SHOWN].rsplit(maxsplit=1)[0]
+    return f"{cut} …\n\n({len(cut)} of {len(text)} characters)"
+
+
+async def _work(sys: Sys, request: str) -> str | None:
+    """Something is to be done with files that are named."""
+    texts = await _texts(sys, request)
+    if isinstance(texts, str):
+        return texts
+    whole = "\n\n".join(text[: LONGEST // len(texts)] for text in texts.values())
+    answer = await work(sys, request, whole, shown=False)
+    if answer is None:
+        await sys.add(whole, kind=PASSING, label="untrusted")
+    return answer
+
+
+async def _texts(sys: Sys, request: str) -> dict[str, str] | str:
+    """The texts of the files that a request names, by name; or why there are none."""
+    named = _named(request, await sys.files())
+    if not named:
+        return f"I do not see that file. {await _files(sys, request)}"
+    try:
+        return {path.removeprefix("in/"): await sys.read(path) for path in named}
+    except BadInput as wrong:
+        return f"I cannot read it: {wrong.message.replace('in/', '')}."
 
 
 async def _search(sys: Sys, request: str) -> str:
@@ -64,14 +131,16 @@ async def _search(sys: Sys, request: str) -> str:
 
 
 async def _remember(sys: Sys, request: str) -> str:
-    said = re.sub(r"^.*?\b(remember|keep in mind|note)\b(\s+that\b)?\s*", "", request, flags=re.IGNORECASE).strip()
-    await sys.remember([Passage(text=said or request, label="trusted")], collection="told")
-    return f"I will remember: {said or request}"
+    found = _REMEMBER.match(request)
+    said = found["what"].strip() if found else request
+    await sys.remember([Passage(text=said, label="trusted")], collection="told")
+    return f"I will remember: {said}"
 
 
 async def _recall(sys: Sys, request: str) -> str | None:
     hits = await sys.recall(request, k=3, collection="told")
-    told = [hit.text for hit in hits if (hit.why["similarity"] or 0) >= KNOWN or hit.why["keyword"]]
+    asked = set(stems(request))
+    told = [hit.text for hit in hits if (hit.why["similarity"] or 0) >= KNOWN or asked & set(stems(hit.text))]
     return f"You told me: {'; '.join(told)}" if told else None
 
 
@@ -80,5 +149,6 @@ async def _time(sys: Sys, request: str) -> str:
 
 
 ACTS: dict[str, Callable[[Sys, str], Awaitable[str | None]]] = {
-    "files": _files, "read": _read, "search": _search, "remember": _remember, "recall": _recall, "time": _time,
+    "files": _files, "read": _read, "work": _work, "search": _search, "remember": _remember, "recall": _recall,
+    "time": _time,
 }  # fmt: skip

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 from typer.core import TyperCommand
 
-from ...kernel.errors import BadInput
+from ...kernel.errors import BadInput, OSFault
 from .describe import Description, Kind, Taken
+from .display import one_line
 from .handin import Basket
 
 OURS = ("json", "help", "owner", "priority")  # options that every app's command line has from llmos
@@ -44,6 +46,16 @@ class Given:
         """All files: path in the process's tree to the file on the host."""
         return {path: source for group in self.groups.values() for path, source in group.items()}
 
+    def in_its_words(self, fault: OSFault) -> OSFault:
+        """An error with files called as on the command line, not as in the process."""
+        message, hint = fault.message, fault.hint
+        for path, files in self.groups.items():
+            if message == f"no file {path}" and path not in files:
+                return BadInput(f"{_outside(path)} is a folder", hint="name a file")
+            place = re.compile(rf"(?<![\w/.-])in/(?={re.escape(_outside(path))}(?![\w-]))")
+            message, hint = place.sub("", message), place.sub("", hint)
+        return type(fault)(message, hint=hint, **fault.details)
+
     def split(self, each: str | None) -> "list[Given]":
         """One for each element of the list argument ``each``, with the files of that element alone."""
         elements = self.args.get(each) if each else None
@@ -58,6 +70,10 @@ class Given:
             )
             for element in elements
         ]  # fmt: skip
+
+
+def _outside(path: str) -> str:
+    return path.removeprefix("in/")
 
 
 def parse(description: Description, words: Sequence[str], *, program: str, folder: Path) -> Given | None:
@@ -99,7 +115,7 @@ def _command(description: Description, keep: Callable[[dict[str, Any]], None]) -
     def command(**values: Any) -> None:
         keep(values)
 
-    command.__doc__ = description.summary
+    command.__doc__ = escape(description.summary)
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     app = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -114,7 +130,7 @@ def _parameter(one: Taken) -> inspect.Parameter:
         raise BadInput(f"the app calls an argument {one.name!r}", hint=f"{', '.join(OURS)} are llmos's own")
     plain = Literal[tuple(one.choices)] if one.choices else _TYPES[one.kind]
     value: Any = list[plain] if one.many else plain  # type: ignore[valid-type]
-    looks: dict[str, Any] = {"help": one.help}
+    looks: dict[str, Any] = {"help": escape(one.help)}  # the help of our own options is markup
     if not one.choices:
         looks["metavar"] = "PATH" if one.handed else _METAVARS[one.kind]
     if one.kind in ("integer", "number"):
@@ -126,6 +142,8 @@ def _parameter(one: Taken) -> inspect.Parameter:
     if one.required:
         return _keyword(_safe(one.name), Annotated[value, info])
     simple = isinstance(one.default, str | int | float) and one.default != "" and not one.handed
+    if isinstance(one.default, str) and one.default != one_line(one.default):
+        simple = False  # help would show it
     return _keyword(_safe(one.name), Annotated[value | None, info], one.default if simple else None)
 
 
@@ -171,12 +189,23 @@ def _value(one: Taken, value: Any, basket: Basket) -> Any:
 def _single(one: Taken, value: Any, basket: Basket) -> Any:
     if one.handed:
         return basket.take(_label(one), str(value))
+    if isinstance(value, str) and not _is_text(value):
+        raise BadInput(f"{_label(one)}: {value!r} is not UTF-8 text", hint="convert it, for example with iconv")
     if one.kind == "json":
         try:
             return json.loads(value)
         except ValueError as wrong:
             raise BadInput(f"{_label(one)}: {value!r} is not JSON: {wrong}", hint="quote it as one word") from None
     return value
+
+
+def _is_text(value: str) -> bool:
+    """Bytes of a command line that are no UTF-8 stand in it as halves of surrogate pairs."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _label(one: Taken) -> str:

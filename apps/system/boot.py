@@ -26,6 +26,7 @@ from ...syscalls.audit import Audit
 from ...syscalls.gate import Gate
 from ...syscalls.table import TABLE
 from ...syscalls.tools import Toolbox
+from .ending import held_back
 from .home import Home, HomeLock
 from .launch import Launcher
 from .registry import Registry
@@ -107,7 +108,8 @@ def _processor(
 
     entry = Catalog(home.root).get(model)
     path = ready(entry, home.root, progress=on_progress)
-    loaded = LlamaEngine(path, name=entry.name, streams=streams, window=window, way=way)
+    with held_back():
+        loaded = LlamaEngine(path, name=entry.name, streams=streams, window=window, way=way)
     file, words = read(path), vocabulary(path)
     template = ChatTemplate(file.chat_template, words.piece(words.bos), words.piece(words.eos))
     return loaded, Prompts(template, _encode(words, loaded, file))

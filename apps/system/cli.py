@@ -12,7 +12,7 @@ from .options import Options
 EPILOG = """
 [bold]Exit codes[/]: 0 done · 1 something needed is missing (doctor) · 2 what was given cannot be used · 69 a part is
 missing or busy · 70 an app or llmos failed · 74 disk · 75 limit or time over · 77 not allowed · 130 interrupted ·
-137, 143 killed, ended. `llmos exec` ends with the exit code of its program.
+137, 143 killed, ended · 141 the reader of the output has gone. `llmos exec` ends with the exit code of its program.
 """
 
 app = typer.Typer(

@@ -91,15 +91,17 @@ def new(
     into: Annotated[Path, typer.Option(help="Where its folder is made.", metavar="FOLDER")] = Path(),
 ) -> None:
     """Write an app that runs, with a test that passes."""
+    from rich.text import Text
+
     from .display import out
     from .template import write
 
     folder = write(name, into)
-    out().print(f"[bold]{folder}[/] is written. Next:", highlight=False)
+    out().print(Text.assemble((str(folder), "bold"), " is written. Next:"))
     for step in (
         f"llmos app install --link {folder}", f"llmos app run {name} 'see you tomorrow'", f"python -m pytest {folder}"
     ):  # fmt: skip
-        out().print(f"    {step}", highlight=False)
+        out().print(f"    {step}", markup=False)
 
 
 @app.command()
@@ -114,12 +116,12 @@ def install(
 
     from ...kernel.errors import Denied
     from .display import out
-    from .information import rights_table
+    from .information import rights_table, title
     from .install import propose
 
     proposal = propose(context.obj.home, source, link=link)
     manifest = proposal.manifest
-    out().print(f"[bold]{manifest.name}[/] {manifest.version}: {manifest.summary}")
+    out().print(title(manifest))
     out().print(rights_table(manifest))
     if not yes:
         if not sys.stdin.isatty():

@@ -96,9 +96,14 @@ def add(
     name: Annotated[str, typer.Option(help="What to call it; else after its file.")] = "",
 ) -> None:
     """List a model file of yours."""
+    from ...kernel.errors import BadInput
     from ...models.catalog import Catalog
     from .display import out
+    from .handin import expanded, there
 
+    file = expanded(file)
+    if there(file) and not file.is_file():
+        raise BadInput(f"{file} is no regular file", hint="name a GGUF file")
     entry = Catalog(context.obj.home.create().root).add(file, name=name)
     out().print(f"{entry}; llmos model use {entry.name} makes it the processor", markup=False)
 

@@ -32,7 +32,7 @@ def log(
 ) -> None:
     """What a process asked for and got, call by call."""
     from .display import out, print_json
-    from .look import call_lines, calls, page_lines, pages_of, process_head
+    from .look import as_it_stands, call_lines, calls, page_lines, pages_of, process_head
 
     home = context.obj.home
     if pages:
@@ -47,7 +47,7 @@ def log(
         for entry in entries:
             print_json(entry)
     else:
-        out().print(process_head(record))
+        out().print(process_head(as_it_stands(home, record)))
         out().print(call_lines(entries))
 
 
@@ -64,7 +64,7 @@ def kill(
 
 def top(
     context: typer.Context,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+    every: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two looks.")] = 1.0,
 ) -> None:
     """The process table, again and again, until Ctrl-C."""
     from .look import watch

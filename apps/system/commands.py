@@ -1,26 +1,27 @@
-"""The shell's own commands. Those that touch the user's files only read them."""
+"""The shell's own commands that look at the machine and at jobs; those for files are in `reading`."""
 
 import asyncio
-import os
 from collections.abc import Sequence
-from datetime import datetime
-from pathlib import Path
 
 from rich.console import Group, RenderableType
-from rich.live import Live
-from rich.text import Text
 
-from ...kernel.errors import BadInput
-from ...kernel.translate import translated
-from . import control, look
-from .display import out, process_table, rows_table
+from ...kernel.errors import BadInput, OSFault
+from . import control, look, reading
+from .caged import execute
+from .display import clean, out, process_table, rows_table
 from .guide import topic
-from .jobs import Builtin, Job, Jobs
-from .texts import read_text
+from .job import Builtin, Ended, Job
+from .jobs import Jobs
+
+HISTORY = 100  # lines that `history` shows unasked
+_SIGNALS = {"2": "INT", "9": "KILL", "15": "TERM", "18": "CONT", "19": "STOP", "20": "STOP"}
 
 
 class Exit(Exception):
-    """`exit` was typed."""
+    """`exit` was typed; ``code`` is the exit code that it named."""
+
+    def __init__(self, code: int | None = None) -> None:
+        self.code = code
 
 
 class Commands:
@@ -32,8 +33,9 @@ class Commands:
         self.resumed: Job | None = None  # what `fg` wants in the foreground, once the line is over
         self.table: dict[str, Builtin] = {
             "help": self.help, "ps": self.ps, "top": self.top, "log": self.log, "kill": self.kill,
-            "jobs": self.list_jobs, "fg": self.fg, "bg": self.bg, "cat": self.cat, "ls": self.ls, "cd": self.cd,
-            "pwd": self.pwd, "echo": self.echo, "apps": self.apps, "exit": self.exit,
+            "jobs": self.list_jobs, "fg": self.fg, "bg": self.bg, "cat": reading.cat, "ls": reading.ls,
+            "cd": reading.cd, "pwd": reading.pwd, "echo": reading.echo, "exec": execute, "apps": self.apps,
+            "new": self.new, "history": self.history, "clear": self.clear, "exit": self.exit, "quit": self.exit,
         }  # fmt: skip
 
     # -- teaching --
@@ -62,16 +64,17 @@ class Commands:
         return process_table(rows if words else [row for row in rows if row["state"] != "done"])
 
     async def top(self, words: Sequence[str], text: str) -> RenderableType:
-        """The process table, again and again, until Ctrl-C."""
+        """The process table, again and again, until q or Ctrl-C."""
         console = out()
-        if not console.is_terminal:
+        if not console.is_terminal or not self.jobs.in_front():
             return await self.ps(["-a"], text)
-        machine = self.jobs.running.machine
-        with Live(console=console, auto_refresh=False, screen=True) as live:
-            while True:
-                head = Text(f"{datetime.now():%H:%M:%S}  {len(machine.table.living())} living  Ctrl-C leaves")
-                live.update(Group(head, Text(), process_table(machine.snapshot())), refresh=True)
-                await asyncio.sleep(0.5)
+        from .top import watch
+
+        try:
+            await watch(console, self.jobs.running.machine.snapshot)
+        except asyncio.CancelledError:  # Ctrl-C as a signal: leaving is what was wanted
+            _still_here()
+        return ""
 
     async def log(self, words: Sequence[str], text: str) -> RenderableType:
         """What a process asked for and got, call by call."""
@@ -79,19 +82,32 @@ class Commands:
         return Group(look.process_head(record), look.call_lines(entries))
 
     async def kill(self, words: Sequence[str], text: str) -> RenderableType:
-        """Send a signal: kill [-SIGNAL] PID or %JOB."""
+        """Send a signal: kill [-SIGNAL] PID or %JOB ..."""
         words = list(words)
-        signal = words.pop(0)[1:].removeprefix("SIG") if words and words[0].startswith("-") else "TERM"
-        if words and words[0].startswith("%"):
-            job = self.jobs.get(words[0])
-            pids = [process.pid for process in job.processes if process.alive]
-            if signal in ("TERM", "KILL") and job.task is not None and not pids:
-                job.task.cancel()
-        else:
-            pids = [_pid(words, "kill 3, kill -KILL 3 or kill %1")]
+        signal = words.pop(0)[1:].upper().removeprefix("SIG") if words and words[0].startswith("-") else "TERM"
+        signal = _SIGNALS.get(signal, signal)
+        if not words:
+            _pid(words, "kill 3, kill -KILL 3 or kill %1")
+        first: OSFault | None = None
+        for word in words:  # one that has ended keeps no other from its signal
+            try:
+                await self._send(word, signal)
+            except OSFault as fault:
+                first = first or fault
+        if first is not None:
+            raise first
+        return ""
+
+    async def _send(self, word: str, signal: str) -> None:
+        if not word.startswith("%"):
+            await control.kill(self.jobs.running.machine, _pid([word], "kill 3, kill -KILL 3 or kill %1"), signal)
+            return
+        job = self.jobs.get(word)
+        pids = [process.pid for process in job.processes if process.alive]
+        if signal in ("TERM", "KILL") and job.task is not None and not pids:
+            job.task.cancel()
         for pid in pids:
             await control.kill(self.jobs.running.machine, pid, signal)
-        return ""
 
     # -- jobs --
 
@@ -103,52 +119,55 @@ class Commands:
     async def fg(self, words: Sequence[str], text: str) -> RenderableType:
         """Bring a job to the foreground, and on if it was stopped: fg [N]."""
         self.resumed = self.jobs.get(words[0] if words else None)
-        return f"{self.resumed.pipeline.text}\n"
+        return f"{clean(self.resumed.pipeline.text)}\n"
 
     async def bg(self, words: Sequence[str], text: str) -> RenderableType:
         """Let a stopped job go on in the background: bg [N]."""
         job = self.jobs.get(words[0] if words else None)
         self.jobs.go_on(job)
-        return f"[{job.number}] {job.pipeline.text} &\n"
+        return f"[{job.number}] {clean(job.pipeline.text)} &\n"
 
-    async def exit(self, words: Sequence[str], text: str) -> RenderableType:
-        """Leave; jobs that still run are ended."""
-        raise Exit
+    # -- the shell itself --
 
-    # -- files, to be read --
+    async def new(self, words: Sequence[str], text: str) -> RenderableType:
+        """Begin a new conversation with the model; what it was told to remember stays."""
+        _alone("new", words)
+        ended = await self.jobs.talk.end()
+        return "a new conversation\n" if ended else "there was none yet\n"
 
-    async def cat(self, words: Sequence[str], text: str) -> RenderableType:
-        """The text of files, one after the other."""
-        return "".join(read_text(Path(word)) for word in words) if words else text
+    async def history(self, words: Sequence[str], text: str) -> RenderableType:
+        """Lines that were typed before: history [HOW MANY]."""
+        if words and not (len(words) == 1 and words[0].isdecimal()):
+            raise BadInput("history takes a number", hint="? before the line asks the model")
+        from prompt_toolkit.history import FileHistory
 
-    async def ls(self, words: Sequence[str], text: str) -> RenderableType:
-        """Names in a folder; folders end with /."""
-        found = []
-        for word in words or ["."]:
-            place = Path(word)
-            with translated():
-                names = sorted(place.iterdir()) if place.is_dir() else [place]
-            if not place.exists():
-                raise BadInput(f"no file or folder {word!r}", hint="pwd tells where you are")
-            found += [path.name + "/" * path.is_dir() for path in names if not path.name.startswith(".")]
-        return "".join(f"{name}\n" for name in found)
+        lines = list(FileHistory(str(self.jobs.running.home.history)).load_history_strings())
+        most = int(words[0]) if words else HISTORY
+        return "".join(f"{clean(line)}\n" for line in reversed(lines[:most]))
 
-    async def cd(self, words: Sequence[str], text: str) -> RenderableType:
-        """Go to another folder, where file names begin; alone: to your home folder."""
-        place = Path(words[0] if words else "~").expanduser()
-        if not place.is_dir():
-            raise BadInput(f"no folder {str(place)!r}", hint="ls lists what is here")
-        with translated():
-            os.chdir(place)
+    async def clear(self, words: Sequence[str], text: str) -> RenderableType:
+        """Empty the screen."""
+        _alone("clear", words)
+        out().clear()
         return ""
 
-    async def pwd(self, words: Sequence[str], text: str) -> RenderableType:
-        """Where you are."""
-        return f"{Path.cwd()}\n"
+    async def exit(self, words: Sequence[str], text: str) -> RenderableType | Ended:
+        """Leave, with an exit code if one is named; jobs that still run are ended."""
+        if words and not (len(words) == 1 and words[0].isdecimal()):
+            raise BadInput("exit takes a number", hint="? before the line asks the model")
+        raise Exit(int(words[0]) % 256 if words else None)
 
-    async def echo(self, words: Sequence[str], text: str) -> RenderableType:
-        """Say the words again; $? is the last exit code."""
-        return " ".join(words) + "\n"
+
+def _alone(name: str, words: Sequence[str]) -> None:
+    if words:
+        raise BadInput(f"{name} takes nothing", hint="? before the line asks the model")
+
+
+def _still_here() -> None:
+    """The cancellation has been answered."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
 
 
 def _pid(words: Sequence[str], example: str) -> int:

@@ -1,14 +1,21 @@
-"""What Tab offers in the shell: commands and apps, topics, pids and jobs, an app's options, files."""
+"""What Tab offers in the shell: commands and apps, topics, pids and jobs, an app's options, files.
 
+What is put in is quoted where it has to be, so that the line means what was offered.
+"""
+
+import os
 from collections.abc import Iterable, Iterator
 
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from ...kernel.errors import OSFault
+from ...kernel.process import Signal
+from . import arguments
 from .describe import description_of
 from .guide import TOPICS
 from .jobs import Jobs
+from .pipeline import Begun, Word, begun, quoted
 from .registry import AppInfo
 
 
@@ -21,24 +28,53 @@ class ShellCompleter(Completer):
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """Completions of the word before the cursor."""
-        command = document.text_before_cursor.rpartition("|")[2].lstrip()
-        words = command.split()
-        last = "" if not words or command[-1].isspace() else words.pop()
+        line = document.text_before_cursor
+        found = begun(line)
+        if found is None:
+            return
+        typed = line[found.start :]
+        words = self._words(found)
+        if words is not None:
+            names = sorted({word for word in words if word.startswith(found.text)})
+            for name in names:
+                insert = quoted(name, found.quote) + " " * (len(names) == 1)
+                yield Completion(insert, start_position=-len(typed), display=name)
+            return
+        for name in _files(found.text, folders=_words(found.parts)[:1] == ["cd"]):
+            insert = _typed(name, found.quote)
+            if insert.startswith(typed):  # the rest alone, as one that begins otherwise has nothing in common with it
+                yield Completion(insert[len(typed) :], display=name)
+            else:
+                yield Completion(insert, start_position=-len(typed), display=name)
+
+    def _words(self, found: Begun) -> list[str] | None:
+        """What may stand where the cursor is; None for files."""
         registry = self._jobs.running.launcher.registry
+        words = _words(found.parts)
+        if found.parts and found.parts[-1] in ("<", ">", ">>"):
+            return None
         if not words:
-            return _fitting(last, [*self._jobs.builtins, *registry.names()])
+            return [*self._jobs.builtins, *registry.names()]
         name = words[0]
         if name == "help":
-            return _fitting(last, [*TOPICS, *self._jobs.builtins, *registry.names()])
+            return [*TOPICS, *self._jobs.builtins, *registry.names()]
         if name in ("kill", "log"):
-            living = self._jobs.running.machine.table
-            return _fitting(last, [str(p.pid) for p in living if p.alive or name == "log"])
+            return self._processes(name, found.text)
         if name in ("fg", "bg"):
-            return _fitting(last, [str(job.number) for job in self._jobs.listed()])
-        if last.startswith("-") and name in registry.names():
-            return _fitting(last, self._options_of(registry.look(name)))
-        files = PathCompleter(expanduser=True, only_directories=name == "cd")
-        return files.get_completions(Document(last.lstrip("<>")), complete_event)
+            return self._job_names("%" if found.text.startswith("%") else "")
+        if found.text.startswith("-") and name in registry.names():
+            return self._options_of(registry.look(name))
+        return None
+
+    def _processes(self, name: str, last: str) -> list[str]:
+        if name == "kill" and last.startswith("-"):
+            return [f"-{signal.name}" for signal in Signal]
+        if name == "kill" and last.startswith("%"):
+            return self._job_names("%")
+        return [str(p.pid) for p in self._jobs.running.machine.table if p.alive or name == "log"]
+
+    def _job_names(self, mark: str) -> list[str]:
+        return [f"{mark}{job.number}" for job in self._jobs.listed()]
 
     def _options_of(self, info: AppInfo) -> list[str]:
         if info.name not in self._options:
@@ -46,11 +82,37 @@ class ShellCompleter(Completer):
                 takes = description_of(info).takes
             except OSFault:
                 takes = []
-            self._options[info.name] = [f"--{one.name.replace('_', '-')}" for one in takes if not one.positional]
+            named = [name for one in takes if not one.positional for name in arguments._names(one)]
+            self._options[info.name] = [name for both in named for name in both.split("/")]
         return [*self._options[info.name], "--json", "--help"]
 
 
-def _fitting(last: str, words: Iterable[str]) -> Iterator[Completion]:
-    found = sorted(word for word in set(words) if word.startswith(last))
-    for word in found:
-        yield Completion(word + " " * (len(found) == 1), start_position=-len(last), display=word)
+def _words(parts: tuple[Word | str, ...]) -> list[str]:
+    """Whole words of the command in which the cursor stands."""
+    after = max((place + 1 for place, part in enumerate(parts) if part == "|"), default=0)
+    return [part.text for part in parts[after:] if isinstance(part, Word)]
+
+
+def _files(last: str, *, folders: bool = False) -> Iterator[str]:
+    """Files and folders that begin so; names that no line can hold, such as one with a line break, are left out."""
+    above, slash, start = last.rpartition("/")
+    try:
+        entries = sorted(os.scandir(os.path.expanduser(above + slash) or "."), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        hidden = entry.name.startswith(".") and not start.startswith(".")
+        if hidden or not entry.name.startswith(start) or not entry.name.isprintable():
+            continue
+        if entry.is_dir() or not folders:
+            path = above + slash + entry.name
+            yield f"./{path}" if path.startswith("-") else path  # that would be an option
+
+
+def _typed(path: str, quote: str) -> str:
+    """A path as it has to be typed; ``~`` is spelt out where quotes make it stand for itself."""
+    if path.startswith("~/"):
+        if not quote and quoted(path[1:]) == path[1:]:
+            return path
+        path = os.path.expanduser(path)
+    return quoted(path, quote)

@@ -15,6 +15,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...kernel.errors import BadInput, OSFault
@@ -22,6 +23,26 @@ from ...kernel.machine import Machine
 from ...kernel.process import Process, Signal
 from .boot import Running
 from .client import SOCKET, short_path
+
+PATIENCE = 2.0
+"""Seconds that answers under way have when llmos ends: whoever sent the KILL that ends it still hears so."""
+
+
+@dataclass
+class _Lines:
+    """Connections, and which of them are in the midst of an answer."""
+
+    open: set[asyncio.Task[None]] = field(default_factory=set)
+    answering: set[asyncio.Task[None]] = field(default_factory=set)
+    closing: bool = False
+
+    async def close(self) -> None:
+        """No more questions; answers under way are given, within `PATIENCE`."""
+        self.closing = True
+        if self.answering:
+            await asyncio.wait(self.answering, timeout=PATIENCE)
+        for line in self.open:
+            line.cancel()
 
 
 @asynccontextmanager
@@ -33,33 +54,45 @@ async def serve(running: Running) -> AsyncIterator[None]:
     with short_path(running.home.run) as folder:
         listener.bind(f"{folder}/{SOCKET}")
         os.chmod(path, 0o600)
-    open_lines: set[asyncio.Task[None]] = set()
+    lines = _Lines()
 
     def opened(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = asyncio.ensure_future(_converse(running.machine, reader, writer))
-        open_lines.add(line)
-        line.add_done_callback(open_lines.discard)
+        line = asyncio.ensure_future(_converse(running.machine, reader, writer, lines))
+        lines.open.add(line)
+        line.add_done_callback(lines.open.discard)
 
     server = await asyncio.start_unix_server(opened, sock=listener)
     try:
         yield
     finally:
         server.close()
-        for line in open_lines:
-            line.cancel()
+        await lines.close()
         path.unlink(missing_ok=True)
 
 
-async def _converse(machine: Machine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError, ValueError):  # gone, or a line longer than the reader takes
-        while line := await reader.readline():
-            try:
-                answer = {"ok": await _answer(machine, line)}
-            except OSFault as fault:
-                answer = {"error": fault.to_dict()}
-            writer.write(json.dumps(answer).encode() + b"\n")
-            await writer.drain()
-    writer.close()
+async def _converse(
+    machine: Machine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lines: _Lines
+) -> None:
+    me = asyncio.current_task()
+    assert me is not None
+    try:
+        with suppress(ConnectionError, ValueError):  # gone, or a line longer than the reader takes
+            while not lines.closing and (line := await reader.readline()):
+                lines.answering.add(me)
+                writer.write(await _reply(machine, line))
+                await writer.drain()
+                lines.answering.discard(me)
+    finally:
+        lines.answering.discard(me)
+        writer.close()
+
+
+async def _reply(machine: Machine, line: bytes) -> bytes:
+    try:
+        answer = {"ok": await _answer(machine, line)}
+    except OSFault as fault:
+        answer = {"error": fault.to_dict()}
+    return json.dumps(answer).encode() + b"\n"
 
 
 async def _answer(machine: Machine, line: bytes) -> Any:

@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from ...kernel.errors import NotFound
+from ...kernel.errors import Interrupted, NotFound
 from ...kernel.process import Process
 from .arguments import parse
 from .boot import Running
@@ -22,7 +23,7 @@ from .output import AppOutput, fault_line, remainder
 from .registry import Registry
 from .session import session
 
-_TAIL = 60  # characters of an answer under way
+_LOOKS = 8  # a second, at the table beneath the answers
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,23 @@ def jobs() -> list[Job]:
 
 
 async def run_demo(options: Options, examples: Path | None) -> int:
-    """Run all jobs together; 0 when every one of them did its work."""
+    """Run all jobs together; 0 when every one of them did its work, 130 when Ctrl-C ended one."""
     folder = _folder(examples)
     console = out()
     async with session(options) as running:
         started = time.monotonic()
         pairs = [(job, *_start(running, job, folder)) for job in jobs()]
-        with _shown(console, running, [(process, output) for _, process, output in pairs]):
+        async with _shown(console, running, [(process, output) for _, process, output in pairs]):
             waits = [_ended(console, running.launcher.registry, *pair) for pair in pairs]
             await asyncio.gather(*waits)
         took = time.monotonic() - started
         rows = running.machine.snapshot()
         console.print(process_table(rows, title=f"{len(pairs)} processes of three apps on one model"))
         tokens = sum(row["tokens_out"] for row in rows)
-        console.print(f"\n{took:.1f} s in all, {tokens} tokens written, {running.machine.parts.engine.info.name}")
-    return 1 if any(process.error for _, process, _ in pairs) else 0
+        model = running.machine.parts.engine.info.name
+        console.print(f"\n{took:.1f} s in all, {tokens} tokens written, {model}", markup=False)
+    codes = {process.exit_code for _, process, _ in pairs}
+    return Interrupted.exit_code if Interrupted.exit_code in codes else 1 if codes - {0} else 0
 
 
 def _folder(examples: Path | None) -> Path:
@@ -93,8 +96,8 @@ async def _ended(console: Console, registry: Registry, job: Job, process: Proces
     console.print(head, *filter(None, said), Text(), sep="\n")
 
 
-@contextmanager
-def _shown(console: Console, running: Running, pairs: list[tuple[Process, AppOutput]]) -> Iterator[None]:
+@asynccontextmanager
+async def _shown(console: Console, running: Running, pairs: list[tuple[Process, AppOutput]]) -> AsyncIterator[None]:
     """On a terminal, the process table beneath the answers while they come; nothing elsewhere."""
     if not console.is_terminal:
         yield
@@ -102,11 +105,37 @@ def _shown(console: Console, running: Running, pairs: list[tuple[Process, AppOut
 
     def picture() -> Group:
         under_way = [
-            Text(f"{process.pid} {clean(output.text)[-_TAIL:]}".replace("\n", " "), style="dim")
+            Text(f"{process.pid} {tail(output.text, console.width - len(f'{process.pid} '))}", style="dim")
             for process, output in pairs
             if process.alive and output.text
         ]
         return Group(process_table(running.machine.snapshot()), *under_way)
 
-    with Live(console=console, get_renderable=picture, refresh_per_second=8, transient=True):
-        yield
+    # Not rich's own refreshing: that is a thread, and it paints between the lines of an answer being printed.
+    with Live(console=console, get_renderable=picture, auto_refresh=False, transient=True) as live:
+        painting = asyncio.ensure_future(_repaint(live))
+        try:
+            yield
+        finally:
+            painting.cancel()
+            with suppress(asyncio.CancelledError):
+                await painting
+
+
+async def _repaint(live: Live) -> None:
+    while True:
+        live.refresh()
+        await asyncio.sleep(1 / _LOOKS)
+
+
+def tail(text: str, width: int) -> str:
+    """The last words of a text that fit into one line of so many cells; of a longer last word its end."""
+    line = ""
+    for word in reversed(clean(text).split()):
+        longer = f"{word} {line}" if line else word
+        if cell_len(longer) > width:
+            break
+        line = longer
+    if line or not text.strip():
+        return line
+    return clean(text).split()[-1][-max(width // 2, 1) :]

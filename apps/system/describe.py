@@ -2,8 +2,9 @@
 
 The code of an app from outside runs in a child, which may crash or hang alone:
 
-    python -m llmos.apps.system.describe PACKAGE        prints the description
-    python -m llmos.apps.system.describe PACKAGE show   reads a result, prints what a terminal should show
+    python -P -m llmos.apps.system.describe PACKAGE        {"described": {...}}
+    python -P -m llmos.apps.system.describe PACKAGE show   reads a result; {"shown": what a terminal should show}
+                                                           either may answer {"error": {...}}
 """
 
 import json
@@ -11,35 +12,38 @@ import os
 import subprocess
 import sys
 import typing
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from ...kernel.errors import AppFailed, OSFault, from_dict
 from ...syscalls.api import HANDED_IN, POSITIONAL, App
 from ...syscalls.loader import load
+from .display import clean, one_line
 from .registry import AppInfo
 
 PATIENCE = 20.0
 """Seconds that foreign code has to say what it takes."""
 
 Kind = Literal["text", "integer", "number", "flag", "json"]
+Words = Annotated[str, AfterValidator(one_line)]
+"""What an app says of itself stands among words of ours: it may not steer the terminal, nor begin a line."""
 _KINDS: dict[str, Kind] = {"string": "text", "integer": "integer", "number": "number", "boolean": "flag"}
 
 
 class Taken(BaseModel):
     """One argument of an app."""
 
-    name: str
+    name: str = Field(pattern=r"^[^\W\d]\w*$")
     kind: Kind
     many: bool = False
     required: bool = False
     default: Any = None
     positional: bool = False
     handed: bool = False  # names a file or folder of the user's
-    help: str = ""
-    choices: list[str] = []
-    short: str = ""
+    help: Words = ""
+    choices: list[Words] = []
+    short: str = Field("", pattern=r"^\w?$")
     least: int | float | None = None
     most: int | float | None = None
 
@@ -47,7 +51,7 @@ class Taken(BaseModel):
 class Description(BaseModel):
     """What an app says of itself."""
 
-    summary: str
+    summary: Words
     takes: list[Taken]
 
 
@@ -117,8 +121,14 @@ def _marks(annotation: Any, metadata: list[Any]) -> set[object]:
 
 def description_of(info: AppInfo) -> Description:
     """What an app takes; raises `AppFailed` for one whose code breaks."""
-    inside = not info.isolated
-    found = describe(load(info.package)) if inside else Description.model_validate_json(_ask(info, [], ""))
+    if info.isolated:
+        try:
+            found = Description.model_validate(_ask(info, [], "", "described"))
+        except ValidationError as wrong:
+            place = ".".join(map(str, wrong.errors()[0]["loc"]))
+            raise _failed(info, f"describes itself wrongly: {place}: {wrong.errors()[0]['msg']}") from None
+    else:
+        found = describe(load(info.package))
     return found.model_copy(update={"summary": info.manifest.summary})
 
 
@@ -126,44 +136,58 @@ def shown(info: AppInfo, result: Any) -> str:
     """A result as the app itself shows it on a terminal."""
     if info.isolated:
         plain = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
-        return _ask(info, ["show"], json.dumps(plain))
+        return str(_ask(info, ["show"], json.dumps(plain), "shown"))
     return load(info.package).show(result)
 
 
-def _ask(info: AppInfo, words: list[str], text: str) -> str:
+def _ask(info: AppInfo, words: list[str], text: str, wanted: str) -> Any:
+    """One answer of the child. Nothing of the folder the user is in gets in its way, nor of their environment."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
     environment = {**kept, "PYTHONPATH": os.pathsep.join(map(str, info.path))}
-    command = [sys.executable, "-m", "llmos.apps.system.describe", info.package, *words]
+    command = [sys.executable, "-P", "-m", "llmos.apps.system.describe", info.package, *words]
     try:
         ended = subprocess.run(
-            command, input=text, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+            command, input=text.encode(), env=environment, cwd="/", capture_output=True, timeout=PATIENCE, check=False
         )
     except subprocess.TimeoutExpired:
         raise AppFailed(f"{info.name} hangs when it is imported", hint=f"see {info.folder / 'app.py'}") from None
-    if ended.returncode:
-        raise _failure(info, ended)
-    return ended.stdout
-
-
-def _failure(info: AppInfo, ended: "subprocess.CompletedProcess[str]") -> OSFault:
-    """The child's last words: an error it knows, or whatever its code printed when it broke."""
-    last = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
     try:
-        return from_dict(json.loads(last))
-    except (ValueError, TypeError, AttributeError):
-        return AppFailed(f"{info.name} failed: {last}", hint=f"see {info.folder / 'app.py'}")
+        answer = json.loads(ended.stdout)
+        if "error" in answer:
+            raise from_dict(answer["error"])
+        return answer[wanted]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise _failed(info, f"failed: {_last_words(ended)}") from None
+
+
+def _last_words(ended: "subprocess.CompletedProcess[bytes]") -> str:
+    """What the child said when it broke, or how it went."""
+    lines = clean(ended.stderr.decode(errors="replace")).strip().splitlines()
+    return lines[-1] if lines else f"it left with exit code {ended.returncode} when it was imported"
+
+
+def _failed(info: AppInfo, how: str) -> AppFailed:
+    return AppFailed(f"{info.name} {how}", hint=f"see {info.folder / 'app.py'}")
+
+
+# -- inside the child --
 
 
 def main() -> None:
-    """Entry point of the child."""
+    """Entry point of the child. What the app prints goes to standard error: the answer alone is ours."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
+        os.dup2(2, 1)
+        json.dump(_answer(sys.argv[1], show=sys.argv[2:] == ["show"]), answers)
+
+
+def _answer(package: str, *, show: bool) -> dict[str, Any]:
     try:
-        app = load(sys.argv[1])
-        if sys.argv[2:] == ["show"]:
-            sys.stdout.write(app.show(_revived(app, json.load(sys.stdin))))
-        else:
-            sys.stdout.write(describe(app).model_dump_json())
+        app = load(package)
+        if show:
+            return {"shown": app.show(_revived(app, json.load(sys.stdin.buffer)))}
+        return {"described": describe(app).model_dump(mode="json")}
     except OSFault as fault:
-        sys.exit(json.dumps(fault.to_dict()))
+        return {"error": fault.to_dict()}
 
 
 def _revived(app: App, plain: Any) -> Any:

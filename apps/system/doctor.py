@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -90,14 +91,33 @@ def _python(_: Home) -> Check:
     return Check("python", "ok", detail)
 
 
-def _database(_: Home) -> Check:
+def _database(home: Home) -> Check:
+    """SQLite, and the store of this home where there is one."""
     detail = f"SQLite {sqlite3.sqlite_version}"
     with sqlite3.connect(":memory:") as connection:
         try:
             connection.execute("CREATE VIRTUAL TABLE t USING fts5(x)")
         except sqlite3.OperationalError:
             return Check("database", "missing", f"{detail} without FTS5", "use a Python whose SQLite has FTS5")
-    return Check("database", "ok", f"{detail} with FTS5")
+    if not home.database.exists():
+        return Check("database", "ok", f"{detail} with FTS5")
+    try:
+        wrong = _flaws(home.database)
+    except sqlite3.Error as problem:
+        wrong = [str(problem)]
+    if wrong:
+        return Check(
+            "database", "missing", f"{home.database} is damaged: {wrong[0]}",
+            "restore a copy, or move the file away to begin anew",
+        )  # fmt: skip
+    return Check("database", "ok", f"{detail} with FTS5, {home.database.name} is sound")
+
+
+def _flaws(path: Path) -> list[str]:
+    """What SQLite finds wrong with a store, of whatever version; it is only read."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
+        found = [str(row[0]) for row in store.execute("PRAGMA integrity_check(1)")]
+    return [] if found == ["ok"] else found
 
 
 def _llama(_: Home) -> Check:
@@ -106,7 +126,9 @@ def _llama(_: Home) -> Check:
         detail = f"llama-cpp-python {version('llama-cpp-python')}"
     except PackageNotFoundError:
         return Check("llama.cpp", "missing", "not installed", "pip install llama-cpp-python")
-    ended = subprocess.run([sys.executable, "-c", "import llama_cpp"], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", "import llama_cpp"], capture_output=True, text=True, check=False
+    )
     if ended.returncode == 0:
         return Check("llama.cpp", "ok", detail)
     last = (ended.stderr.strip().splitlines() or [f"ended with {ended.returncode}"])[-1]

@@ -5,14 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...kernel.errors import BadInput, LimitExceeded
+from ...kernel.errors import BadInput, LimitExceeded, TimedOut
 from ...kernel.sandbox import Cage, Outcome, Sandbox, named_files
 from ...kernel.translate import translated
 from .display import clean, err, print_json
+from .ending import Ending
+from .handin import there
 from .output import fault_line
-from .run import piped_in
+from .piped import comes_within, is_piped, read_bytes
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+_LEAST, _MOST = 2**20, 2**40  # bytes of memory
+_DIGITS = 20  # of a number of bytes; whatever is longer is too much
+_LONGEST = 24 * 3600.0  # seconds
 
 
 def size(text: str) -> int:
@@ -20,9 +25,9 @@ def size(text: str) -> int:
     number, unit = text.strip().upper().removesuffix("IB").removesuffix("B"), ""
     if number[-1:] in _UNITS:
         number, unit = number[:-1], number[-1:]
-    if not number.isdigit() or not int(number):
+    if not number.isdecimal() or not int(number[:_DIGITS]):
         raise BadInput(f"--memory: {text!r} is no size", hint="for example 256M or 1G")
-    return int(number) * _UNITS[unit]
+    return int(number[:_DIGITS]) * _UNITS[unit]
 
 
 async def run_caged(
@@ -30,13 +35,19 @@ async def run_caged(
 ) -> int:
     """Run it and pass on what it says; returns its exit code, or 75 when a limit ended it."""
     for path in extra:
-        if not path.is_file():
+        if not there(path) or not path.is_file():
             raise BadInput(f"--file: no file {str(path)!r}", hint="check the spelling and where you are")
     words, files = named_files(command, extra)
-    limits = Cage(seconds=seconds, memory=size(memory))
-    outcome = await Sandbox().run(
-        words, files=files, stdin=piped_in().encode(), limits=limits, collect=None if keep or as_json else ()
-    )
+    limits = _limits(seconds, memory)
+    stdin = _piped_in(seconds, limits.input_bytes)
+    ending = Ending()
+    try:
+        with ending.guard():
+            outcome = await Sandbox().run(
+                words, files=files, stdin=stdin, limits=limits, collect=None if keep or as_json else ()
+            )
+    finally:
+        ending.release()
     left = _keep(outcome, keep) if keep else sorted(outcome.files)
     if as_json:
         print_json(_plain(outcome, left))
@@ -45,6 +56,28 @@ async def run_caged(
         _pass_on(outcome.stderr, sys.stderr)
         _explain(outcome, limits)
     return _exit_code(outcome)
+
+
+def _limits(seconds: float, memory: str) -> Cage:
+    if not 0 < seconds <= _LONGEST:  # nor is it "not a number"
+        raise BadInput(f"--timeout: {seconds:g} is no time", hint=f"seconds, up to {_LONGEST:.0f}")
+    count = size(memory)
+    if not _LEAST <= count <= _MOST:
+        raise BadInput(f"--memory: {memory} is too {'little' if count < _LEAST else 'much'}", hint="from 1M to 1024G")
+    return Cage(seconds=seconds, memory=count)
+
+
+def _piped_in(seconds: float, most: int) -> bytes:
+    """All that is piped in, since the program may want it; whether it does, nobody can tell beforehand.
+
+    So a pipe that stays open and silent is an error, not an empty input, which could pass for the real one.
+    """
+    if not is_piped():
+        return b""
+    if not comes_within(seconds):
+        hint = "add < /dev/null for a program that reads nothing, or raise --timeout"
+        raise TimedOut(f"nothing came on standard input within {seconds:g} s", hint=hint, seconds=seconds)
+    return read_bytes(most)
 
 
 def _keep(outcome: Outcome, folder: Path) -> list[str]:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ...kernel.errors import NotFound
 from .display import rows_table
-from .jobs import Builtin
+from .job import Builtin
 from .registry import Registry
 
 TOPICS = {
@@ -28,7 +28,10 @@ A line is a job while it runs. Ctrl-C interrupts it (twice: ends it), Ctrl-Z sto
     summarize book.txt &     runs beside you; what it says is shown when it is done
     jobs                     lists jobs that run or are stopped
     fg 1   bg 1              on with job 1, before your eyes or beside you
-    kill %1   kill 7         ends job 1, or the process with pid 7
+    kill %1   kill 7 8       ends job 1, or the processes with pid 7 and 8
+    kill -STOP 7             sends another signal: INT, TERM, KILL, STOP or CONT
+
+A job beside you that has a question says so and waits: fg brings it up.
 """,
     "processes": """\
 Every app that runs is a process, and all of them share one model. The table (ps, top) says:
@@ -44,12 +47,18 @@ A line that begins with no command goes to the app chat, in your own words:
 
     what is a good title for a talk about bees?
     ? ls is what kind of word          (? before it, where the first word is a command)
+    what does report.txt say about costs?      (it may look at files that you name)
+    search my files for heating                (and at those of the folder you are in)
+    remember my dog is called Rex              (it tells you again when you ask)
+    new                                        (forget what was said, and begin another conversation)
 
 The model is small: take its word for wording, not for facts. An app that quotes, like support, is another matter.
 """,
     "files": """\
 File names begin where you are (pwd, cd, ls). An app gets a copy of the files and folders you name, and can
-change none of yours; only > and >> write, where you say.
+change none of yours; only > and >> write, where you say. A name with blanks stands in quotes; Tab sees to that.
+
+    exec -- python3 job.py      runs a program in the sandbox: no network, and only files that you name
 """,
     "write": """\
 Leave the shell and type

@@ -1,5 +1,6 @@
 """Files of the user's that a process gets: named on a command line, copied in by the kernel, read-only there."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,24 @@ from pathlib import Path
 from ...kernel.errors import BadInput, NotFound
 
 MOST_FILES = 10_000  # of one folder; more is a mistake (somebody named their home)
+
+
+def expanded(path: Path) -> Path:
+    """``~`` as the user's home folder, ``~name`` as another's; raises `BadInput` where there is none."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise BadInput(f"{path}: there is no such home folder", hint="for a name that begins so, write ./~") from None
+
+
+def there(path: Path) -> bool:
+    """Whether something has this name; a name that no file can have is one of nothing."""
+    try:
+        return path.exists()
+    except OSError as problem:
+        if problem.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 class Basket:
@@ -19,14 +38,14 @@ class Basket:
 
     def take(self, option: str, word: str) -> str:
         """The path that the process knows a file or folder by. Raises `NotFound` or `BadInput`, naming the option."""
-        source = self._folder / Path(word).expanduser()
-        if not source.exists():
+        source = self._folder / expanded(Path(word))
+        if not there(source):
             raise NotFound(f"{option}: no file or folder {word!r}", hint="check the spelling and where you are")
         source = source.resolve()
         for path, taken in self._sources.items():
             if taken == source:
                 return path
-        name = _name(word, source)
+        name = _text(_name(word, source))
         path = f"in/{name}"
         if path in self._sources:  # another file of the same name: this one lies a folder deeper
             path = f"in/{len(self._sources) + 1}/{name}"
@@ -43,10 +62,15 @@ def _name(word: str, source: Path) -> str:
     return source.name or "root"
 
 
+def _text(name: str) -> str:
+    """A file's name as text: bytes in it that are none are spelt out, as in ``\\xff.txt``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def _files(option: str, word: str, source: Path, path: str) -> dict[str, Path]:
     files = {path: source}
     if source.is_dir():
-        files = {f"{path}/{inner.relative_to(source).as_posix()}": inner for inner in _below(source)}
+        files = {f"{path}/{_text(inner.relative_to(source).as_posix())}": inner for inner in _below(source)}
         if not files:
             raise BadInput(f"{option}: the folder {word!r} holds no files", hint="name one that does")
     for file in files.values():

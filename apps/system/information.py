@@ -6,7 +6,7 @@ from rich.text import Text
 
 from ...syscalls.rights import RIGHTS
 from .describe import Description
-from .display import clean, rows_table
+from .display import one_line, rows_table
 from .manifest import Manifest
 from .registry import AppInfo
 
@@ -24,10 +24,15 @@ def rights_table(manifest: Manifest) -> Table | Text:
     return rows_table(("right", "it may"), rows)
 
 
+def title(manifest: Manifest) -> Text:
+    """Name, version and summary in one line."""
+    words = f" {one_line(manifest.version)}: {one_line(manifest.summary)}"
+    return Text.assemble((manifest.name, "bold"), words)
+
+
 def app_panel(info: AppInfo, described: Description | None) -> Group:
     """All there is to know; without ``described`` (its rights were not granted) no arguments."""
     manifest = info.manifest
-    head = Text.assemble((info.name, "bold"), f" {manifest.version}: {clean(manifest.summary)}")
     limits = [f"{value:g} {_UNITS[name]}" for name, value in manifest.limits.to_dict().items() if value is not None]
     how = "in a process of its own" if info.isolated else "inside llmos"
     facts = rows_table(("", ""), [
@@ -36,7 +41,7 @@ def app_panel(info: AppInfo, described: Description | None) -> Group:
         ("limits", ", ".join(limits) or "none"),
     ])  # fmt: skip
     facts.show_header = False
-    parts: list[Text | Table] = [head, facts, Text(), rights_table(manifest)]
+    parts: list[Text | Table] = [title(manifest), facts, Text(), rights_table(manifest)]
     if described is None:
         parts.append(Text(f"\nNot granted: llmos app install {info.name} asks.", style="yellow"))
     elif described.takes:

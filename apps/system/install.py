@@ -18,12 +18,13 @@ from pathlib import Path
 
 from ...kernel.errors import BadInput, Denied, NotFound, Unavailable
 from ...kernel.translate import translated
+from .handin import expanded
 from .home import Home
 from .manifest import FILE, Manifest, read_manifest
 from .registry import GROUP, Registry, candidates, read_grants, write_grants
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-warn-conflicts")
+_PIP = ("-P", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-warn-conflicts")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def propose(home: Home, source: str, *, link: bool = False) -> Proposal:
     """
     home.create()
     registry = Registry(home)
-    folder = Path(source).expanduser()
+    folder = expanded(Path(source))
     if folder.is_dir():
         proposal = _of_folder(home, folder.resolve(), link)
     elif source in registry.names():

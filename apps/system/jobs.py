@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,44 +21,14 @@ from .arguments import Given, parse
 from .boot import Running
 from .describe import description_of
 from .display import print_json
+from .job import TALK, Builtin, Ended, Job
+from .mentioned import mentioned
 from .output import AppOutput, Asker, plain_result, remainder
 from .pipeline import Command, Pipeline, expand
 from .registry import AppInfo
 from .run import launch
 from .talk import Talk
 from .texts import read_text, rendered, write_text
-
-Builtin = Callable[[Sequence[str], str], Awaitable[RenderableType]]
-"""A command of the shell itself: its words without the name, and what was piped in."""
-
-
-TALK = "?"
-"""What stands for a command where a line is plain language."""
-
-
-@dataclass(eq=False)
-class Job:
-    """One line under way. ``output`` holds what its last stage says."""
-
-    pipeline: Pipeline
-    output: AppOutput
-    number: int | None = None
-    processes: list[Process] = field(default_factory=list)  # of the stage that runs now
-    task: asyncio.Task[int] | None = None
-    front: asyncio.Event = field(default_factory=asyncio.Event)  # set while it is in the foreground
-    stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    faults: list[OSFault] = field(default_factory=list)
-    interrupts: int = 0
-
-    @property
-    def done(self) -> bool:
-        """Whether it is over."""
-        return self.task is not None and self.task.done()
-
-    @property
-    def state(self) -> str:
-        """As `jobs` shows it."""
-        return "done" if self.done else "stopped" if self.stopped.is_set() else "running"
 
 
 class Jobs:
@@ -71,6 +40,7 @@ class Jobs:
         self.builtins = builtins
         self.status = 0
         self.talk = Talk(running)
+        self.on_question: Callable[[Job], None] = lambda job: None  # told when a job in the background asks something
         self._numbered: dict[int, Job] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -79,8 +49,7 @@ class Jobs:
     def start(self, pipeline: Pipeline, ask: Asker | None) -> Job:
         """Begin a pipeline; nobody watches it yet."""
         job = Job(pipeline, AppOutput())
-        if ask is not None:
-            job.output = AppOutput(_when_in_front(job, ask))
+        job.output = AppOutput(None if ask is None else self._when_in_front(job, ask), on_progress=job.tell)
         job.task = asyncio.ensure_future(self._run(job, job.output))
         return job
 
@@ -90,13 +59,14 @@ class Jobs:
         try:
             for place, command in enumerate(job.pipeline.commands):
                 final = place + 1 == len(job.pipeline.commands) and command.target is None
-                output = last if final else AppOutput(last.ask)
+                output = last if final else AppOutput(last.ask, on_progress=job.tell)
                 code = await self._stage(job, command, text, output)
                 if code:
                     return code
                 text = output.text
                 if command.target is not None:
-                    write_text(self._one(command.target), text, append=command.append)
+                    target = self._one(command.target)
+                    await asyncio.to_thread(write_text, target, text, append=command.append)
                     text = ""
         except asyncio.CancelledError:
             return self._failed(job, Interrupted("interrupted"))
@@ -116,6 +86,9 @@ class Jobs:
         if name not in self.builtins:
             return await self._app(job, name, words, text, output)
         said = await self.builtins[name](words, text)
+        if isinstance(said, Ended):
+            output.write(said.text)
+            return said.code
         if output is job.output and job.front.is_set() and not isinstance(said, str):
             self.show(said)
         else:
@@ -130,11 +103,11 @@ class Jobs:
 
     async def _app(self, job: Job, name: str, words: list[str], text: str, output: AppOutput) -> int:
         info = self.running.launcher.registry.get(name)
-        given = parse(await asyncio.to_thread(description_of, info), words, program=name, folder=Path.cwd())
+        given = await self._given(info, words)
         if given is None:
             return 0
         parts = given.split(info.manifest.each)
-        outputs = [output] if len(parts) == 1 else [AppOutput(output.ask) for _ in parts]
+        outputs = [output] if len(parts) == 1 else [AppOutput(output.ask, on_progress=job.tell) for _ in parts]
         try:
             for part, own in zip(parts, outputs, strict=True):
                 job.processes.append(launch(self.running, info, part, own, text))
@@ -147,24 +120,37 @@ class Jobs:
             await self._said(info, part, process, own, output)
             code = code or process.exit_code or 0
             if process.error is not None:
-                self._failed(job, process.error)
-        job.processes = []
+                self._failed(job, part.in_its_words(process.error))
+        job.processes, job.progress = [], ""
         return code
 
+    async def _given(self, info: AppInfo, words: list[str]) -> Given | None:
+        """The arguments of an app; where they name no file, the line may have been meant as plain language."""
+        description = await asyncio.to_thread(description_of, info)
+        try:
+            return parse(description, words, program=info.name, folder=Path.cwd())
+        except NotFound as fault:
+            plain = len(words) > 1 and not any(word.startswith("-") for word in words)
+            hint = "; ? before the line asks the model" if plain else ""
+            raise NotFound(fault.message, hint=fault.hint + hint, **fault.details) from None
+
     async def _talk(self, job: Job, line: str, output: AppOutput) -> int:
-        process = self.talk.begin(line, output)
+        process = self.talk.begin(line, output, mentioned(line, Path.cwd()))
         job.processes = [process]
         await self.talk.answered(process)
-        job.processes = []
+        job.processes, job.progress = [], ""
         if process.error is not None:
             self._failed(job, process.error)
+        elif job.interrupts:
+            return self._failed(job, Interrupted("interrupted"))
         return process.exit_code or 0
 
     async def _said(self, info: AppInfo, part: Given, process: Process, own: AppOutput, output: AppOutput) -> None:
         """What an ended process has to say, into the stage's output."""
         if part.json:
             file = io.StringIO()
-            print_json(plain_result(process), file)
+            error = part.in_its_words(process.error) if process.error else None
+            print_json({"error": error.to_dict()} if error else plain_result(process), file)
             output.write(file.getvalue())
             return
         if own is not output:
@@ -173,6 +159,21 @@ class Jobs:
             output.write(("\n" if own.text and not own.text.endswith("\n") else "") + rest.plain)
         if output.text and not output.text.endswith("\n"):
             output.write("\n")
+
+    def _when_in_front(self, job: Job, ask: Asker) -> Asker:
+        """A question of a job in the background waits until the job is brought to the front."""
+
+        async def asked(question: str, choices: list[str]) -> str:
+            if not job.front.is_set():
+                job.asks = True
+                self.on_question(job)
+            try:
+                await job.front.wait()
+            finally:
+                job.asks = False
+            return await ask(question, choices)
+
+        return asked
 
     def _failed(self, job: Job, fault: OSFault) -> int:
         job.faults.append(fault)
@@ -235,6 +236,11 @@ class Jobs:
         """Jobs with a number, oldest first."""
         return list(self._numbered.values())
 
+    def in_front(self) -> bool:
+        """Whether the command that asks this runs before the user's eyes."""
+        me = asyncio.current_task()
+        return not any(job.task is me and not job.front.is_set() for job in self._numbered.values())
+
     def get(self, word: str | None = None) -> Job:
         """The job ``1`` or ``%1``; without a word the newest. Raises `NotFound`."""
         if word is None:
@@ -245,13 +251,3 @@ class Jobs:
         if not number.isdigit() or int(number) not in self._numbered:
             raise NotFound(f"no job {word!r}", hint="jobs lists them")
         return self._numbered[int(number)]
-
-
-def _when_in_front(job: Job, ask: Asker) -> Asker:
-    """A question of a job in the background waits until the job is brought to the front."""
-
-    async def asked(question: str, choices: list[str]) -> str:
-        await job.front.wait()
-        return await ask(question, choices)
-
-    return asked

@@ -14,16 +14,17 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ...kernel.errors import BadInput, NotFound
+from ...kernel.errors import BadInput, NotFound, Unavailable
 from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.journal import entries
 from ...memory.records import Records
 from .client import NotRunning, ask
-from .display import clean, out, process_table, rows_table, seconds
+from .display import clean, one_line, out, process_table, rows_table, seconds
 from .home import Home
 
 Row = dict[str, Any]
+_HIGHEST = 2**63 - 1  # what a pid can be in the database
 _WIDE = 160  # characters of arguments and replies on one line
 
 
@@ -45,11 +46,23 @@ def processes(home: Home, *, everything: bool = False) -> list[Row]:
 
 def calls(home: Home, pid: int) -> tuple[Row, list[Row]]:
     """The record of a process and the entries of its journal; raises `NotFound`."""
+    if pid > _HIGHEST:
+        raise NotFound(f"no process {pid}", hint="llmos ps --all lists them")
     with translated(), _database(home) as database:
         if database is None:
             raise NotFound(f"no process {pid}", hint="nothing has run in this home yet")
         record = Records(database, writer=False).get(pid)
         return asdict(record), [asdict(entry) for entry in entries(database, pid)]
+
+
+def as_it_stands(home: Home, record: Row) -> Row:
+    """A record with what a living process has used until now; the database hears of that at its end."""
+    if record["finished"] is not None:
+        return record
+    with suppress(Unavailable):  # no llmos runs, or it has just ended
+        rows: list[Row] = ask(home, "ps")
+        return next(({**record, **row} for row in rows if row["pid"] == record["pid"]), record)
+    return record
 
 
 def pages_of(home: Home, pid: int) -> Row:
@@ -107,7 +120,7 @@ def process_head(record: Row) -> Group:
     started = datetime.fromtimestamp(record["started"])
     lines = [Text(f"started {started:%Y-%m-%d %H:%M:%S} with {given}", style="dim")]
     if record["error"]:
-        lines.append(Text(clean(record["error"]), style="red"))
+        lines.append(Text(one_line(record["error"]), style="red"))
     return Group(process_table([record]), *lines)
 
 

@@ -1,6 +1,8 @@
 """An app's ``manifest.toml``: what it is called, what it may do, and how much of the machine it may use."""
 
+import math
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,12 +15,24 @@ from ...syscalls.rights import check
 
 FILE = "manifest.toml"
 NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # kinds of characters that move a cursor, turn a line round or end it
 
 
 def _limits(value: Any) -> Limits:
     if isinstance(value, Mapping):
+        for name, number in value.items():
+            if isinstance(number, float) and not math.isfinite(number):
+                raise BadInput(f"limit {name} is {number}", hint="give a number; 0 means no limit")
         return Limits.from_dict(dict(value))
     raise BadInput("limits is no table", hint="write [limits] and below it, for example, tokens = 50000")
+
+
+def _words(value: str) -> str:
+    """What stands beside the question whether to grant rights must not be able to write over it."""
+    for letter in value:
+        if unicodedata.category(letter) in _STEERING:
+            raise ValueError(f"holds the control character U+{ord(letter):04X}")
+    return value
 
 
 def _rights(value: list[str]) -> list[str]:
@@ -31,11 +45,16 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=NAME)
-    version: str = Field(min_length=1)
-    summary: str = Field(min_length=1, max_length=200)
+    version: Annotated[str, AfterValidator(_words)] = Field(min_length=1, max_length=40)
+    summary: Annotated[str, AfterValidator(_words)] = Field(min_length=1, max_length=200)
     rights: Annotated[list[str], AfterValidator(_rights)] = []
     priority: Literal["interactive", "normal", "batch"] = "normal"
     each: str | None = Field(None, description="list argument of which every element gets a process of its own")
+    input: bool | None = Field(
+        None,
+        description="true: it works on what is piped in; false: that is left to others; not said: it gets what is"
+        " there when it starts",
+    )
     isolated: bool = Field(False, description="a child process even when shipped; other apps always are one")
     limits: Annotated[Limits, BeforeValidator(_limits)] = Limits()
 

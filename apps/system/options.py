@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ...kernel.errors import BadInput
+from .handin import expanded
 from .home import Home, home_path
 
 SCRIPTED = "scripted"
@@ -25,8 +27,12 @@ class Options:
     @cached_property
     def home(self) -> Home:
         """The home, by --home, LLMOS_HOME or the platform's custom."""
-        named = self.home_folder
-        return Home(named.expanduser().absolute() if named else home_path())
+        if self.home_folder:
+            return Home(expanded(self.home_folder).absolute())
+        try:
+            return Home(home_path())
+        except RuntimeError:  # ~somebody, and there is no such user
+            raise BadInput("LLMOS_HOME names no folder", hint="the user after ~ has no home folder") from None
 
 
 def user() -> str:

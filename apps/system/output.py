@@ -11,7 +11,7 @@ from rich.text import Text
 from ...kernel.errors import Denied, OSFault
 from ...kernel.process import Process
 from .describe import shown
-from .display import clean, err, marked
+from .display import clean, err
 from .registry import AppInfo
 
 Sink = Callable[[str], None]
@@ -90,12 +90,14 @@ def _resolve(ready: "asyncio.Future[None]") -> None:
 
 
 async def remainder(info: AppInfo, process: Process, written: str) -> Text:
-    """The result as the app shows it; empty when the process has written just that already."""
+    """The result as the app shows it; empty when the process has written just that already.
+
+    Plain words: an app shows what stands in files and tables, and a [word] of those is no markup.
+    """
     if process.result is None:
         return Text()
-    words = await asyncio.to_thread(shown, info, process.result)
-    text = marked(words, plain=isinstance(process.result, str))
-    return Text() if text.plain.strip() in written else text
+    words = clean(await asyncio.to_thread(shown, info, process.result))
+    return Text() if words.strip() in written else Text(words)
 
 
 def plain_result(process: Process) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ...kernel.errors import BadInput
 
 _OPERATORS = ("<<", ">>", "&&", "||", "|", "<", ">", "&", ";")
 _NOT_OURS = {"<<", "&&", "||", ";"}
+_SPECIAL = "\\\"'|&<>;*?["
 _HELP = "help pipes tells what the shell understands"
 
 
@@ -152,6 +153,61 @@ def _quoted(line: str, start: int) -> tuple[str, int]:
     if place >= len(line):
         raise BadInput(f"the quote {mark} is not closed", hint=f"close it, or write \\{mark} to mean the sign itself")
     return "".join(text), place + 1
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A line up to the cursor: whole words and operators, and the word in which the cursor stands.
+
+    ``text`` is what that word means so far, ``start`` where it begins, ``quote`` the mark that is still open.
+    """
+
+    parts: tuple[Word | str, ...]
+    start: int
+    text: str = ""
+    quote: str = ""
+
+
+def begun(line: str) -> Begun | None:
+    """What has been typed so far; None inside a remark."""
+    parts: list[Word | str] = []
+    place = 0
+    while place < len(line):
+        if line[place].isspace():
+            place += 1
+        elif line[place] == "#":
+            return None
+        elif operator := _operator_at(line, place):
+            parts.append(operator)
+            place += len(operator)
+        else:
+            word, end, quote = _word_so_far(line, place)
+            if end == len(line):
+                return Begun(tuple(parts), place, word.text, quote)
+            parts.append(word)
+            place = end
+    return Begun(tuple(parts), len(line))
+
+
+def _word_so_far(line: str, place: int) -> tuple[Word, int, str]:
+    """The word at ``place``, its end, and the quote that nobody has closed yet."""
+    for quote in ("", "'", '"'):
+        try:
+            word, end = _word(line + quote, place)
+        except BadInput:
+            continue
+        return word, min(end, len(line)), quote
+    word, _, quote = _word_so_far(line[:-1], place)  # without the backslash at the end, that stands before nothing yet
+    return word, len(line), quote
+
+
+def quoted(text: str, quote: str = "") -> str:
+    """A text as one word that means just that; inside ``quote``, if it can be, and closed."""
+    if quote == '"' or (quote == "'" and "'" not in text):
+        inner = text.replace("\\", "\\\\").replace('"', '\\"') if quote == '"' else text
+        return f"{quote}{inner}{quote}"
+    special = "".join("\\" + letter if letter.isspace() or letter in _SPECIAL else letter for letter in text)
+    return "\\" + special if special[:1] in ("#", "~") else special
 
 
 def expand(word: Word, folder: Path, status: int) -> list[str]:

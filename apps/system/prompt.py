@@ -6,6 +6,7 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory
+from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.shortcuts import CompleteStyle
 
@@ -24,6 +25,7 @@ async def interact(shell: Shell) -> int:
         complete_style=CompleteStyle.READLINE_LIKE,
         complete_while_typing=False,
         auto_suggest=AutoSuggestFromHistory(),
+        key_bindings=_keys(),
     )
     shell.ask = ask
     model = shell.jobs.running.machine.parts.engine.info.name
@@ -38,7 +40,7 @@ async def interact(shell: Shell) -> int:
                 continue
             except EOFError:
                 text = "exit"
-            leaving = not await shell.line(text)
+            leaving = not await shell.lines(text)
             if leaving and (warned or not shell.jobs.listed()):
                 break
             warned = leaving
@@ -47,6 +49,13 @@ async def interact(shell: Shell) -> int:
         for job in shell.jobs.listed():
             await shell.jobs.end(job)
     return shell.jobs.status
+
+
+def _keys() -> KeyBindings:
+    """Ctrl-Z stops what runs; at the prompt nothing does, and it writes no letter."""
+    keys = KeyBindings()
+    keys.add("c-z")(lambda event: None)
+    return keys
 
 
 def _prompt(status: int) -> FormattedText:

@@ -1,7 +1,5 @@
 """`llmos app run`: one process, or one for each input with a bar for all of them."""
 
-import os
-import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +8,13 @@ from functools import partial
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from ...kernel.errors import BadInput
 from ...kernel.process import Priority, Process
 from .arguments import Given
 from .boot import Running
 from .display import clean, err, out, print_json
 from .options import Options, user
 from .output import AppOutput, ask_terminal, fault_line, plain_result, remainder
+from .piped import comes_within, is_piped, read_text
 from .registry import AppInfo
 from .session import session
 
@@ -26,7 +24,7 @@ class Bar:
 
     def __init__(self, total: int) -> None:
         console = err()
-        columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()]
+        columns = [TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()]
         if total > 1:
             columns.insert(2, MofNCompleteColumn())
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
@@ -63,13 +61,21 @@ class Bar:
 async def run_app(options: Options, info: AppInfo, given: Given) -> int:
     """Run the app once, or once for each element of its ``each`` argument; returns the exit code."""
     parts = given.split(info.manifest.each)
-    stdin = piped_in()
+    stdin = _input(info, given)
     async with session(options) as running:
         bar = Bar(len(parts))
         try:
             return await _run(running, info, parts, stdin, bar)
         finally:
             bar.close()
+
+
+def _input(info: AppInfo, given: Given) -> str:
+    """What is piped in, for an app that works on it; one that does not say so gets what is there already."""
+    wants = info.manifest.input
+    if wants is False or not is_piped() or given.args.get(info.manifest.each or ""):
+        return ""
+    return read_text() if wants or comes_within(0) else ""
 
 
 async def _run(running: Running, info: AppInfo, parts: list[Given], stdin: str, bar: Bar) -> int:
@@ -87,7 +93,7 @@ async def _run(running: Running, info: AppInfo, parts: list[Given], stdin: str, 
         label = _label(info, part) if len(parts) > 1 else ""
         text = Text() if part.json or process.error else await remainder(info, process, output.text)
         with bar.hidden():
-            _show(info, process, output, text, label, as_json=part.json)
+            _show(info, part, process, output, text, label)
         codes.append(process.exit_code or 0)
     return next((code for code in codes if code), 0)
 
@@ -121,11 +127,12 @@ def _output(place: int, bar: Bar, *, live: bool) -> AppOutput:
     )
 
 
-def _show(info: AppInfo, process: Process, output: AppOutput, text: Text, label: str, *, as_json: bool) -> None:
+def _show(info: AppInfo, part: Given, process: Process, output: AppOutput, text: Text, label: str) -> None:
     """What is still to be said of an ended process; ``label`` names its input where there are several."""
-    if as_json:
-        which = {"input": label} if label and process.error else {}
-        print_json({**which, **plain_result(process)})
+    error = part.in_its_words(process.error) if process.error else None
+    if part.json:
+        which = {"input": label} if label and error else {}
+        print_json({**which, **({"error": error.to_dict()} if error else plain_result(process))})
     else:
         console = out()
         if label:
@@ -137,23 +144,11 @@ def _show(info: AppInfo, process: Process, output: AppOutput, text: Text, label:
             console.print(text)
         if label:
             console.print()
-    if process.error:
+    if error:
         who = f"llmos: {info.name}" + (f" {label}" if label else "")
-        err().print(fault_line(process.error, who), soft_wrap=True)
+        err().print(fault_line(error, who), soft_wrap=True)
 
 
 def _label(info: AppInfo, part: Given) -> str:
     [element] = part.args[str(info.manifest.each)]
     return clean(str(element)).removeprefix("in/")
-
-
-def piped_in() -> str:
-    """All of standard input where it is a pipe or a file; nothing where it is a terminal or a device."""
-    try:
-        kind = os.fstat(sys.stdin.fileno()).st_mode
-    except (OSError, ValueError, AttributeError):  # closed, or replaced by something without a file
-        return ""
-    try:
-        return sys.stdin.read() if stat.S_ISFIFO(kind) or stat.S_ISREG(kind) else ""
-    except UnicodeDecodeError:
-        raise BadInput("standard input is not UTF-8 text", hint="convert it, for example with iconv") from None

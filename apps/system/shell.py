@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from ...kernel.errors import Interrupted, NotFound, OSFault
-from . import pipeline
+from ...kernel.errors import Interrupted, OSFault
 from .boot import Running
 from .commands import Commands, Exit
 from .display import clean, err, out
-from .jobs import TALK, Job, Jobs
+from .job import Job
+from .jobs import Jobs
+from .meaning import Reader
 from .options import Options
 from .output import Asker, fault_line
-from .pipeline import Command, Pipeline, Word
+from .pipeline import Pipeline
+from .screen import Screen
 from .session import session
+
+TELL_EVERY = 0.5  # seconds
 
 
 def run_shell(options: Options) -> int:
@@ -47,47 +51,37 @@ class Shell:
     def __init__(self, running: Running, ask: Asker | None = None) -> None:
         self.commands = Commands()
         self.jobs = self.commands.jobs = Jobs(running, self.commands.table, out().print)
+        self.jobs.on_question = self._notice
+        self.reader = Reader(self.jobs)
         self.ask = ask
+        self._screen = Screen()
         self._front: Job | None = None
+        self._asking = False  # a question stands on the terminal
 
     async def line(self, text: str) -> bool:
         """Carry out one line; False when the shell is to end. Errors are one line on standard error."""
         try:
-            found = self.read(text)
+            found = self.reader.read(text)
             if found is None:
                 return True
             await self._carry_out(found)
         except OSFault as fault:
             self._say(fault)
             self.jobs.status = fault.exit_code
-        except Exit:
+        except Exit as leaving:
+            self.jobs.status = self.jobs.status if leaving.code is None else leaving.code
             return False
         return True
 
-    def read(self, text: str) -> Pipeline | None:
-        """The pipeline that a line means; plain language becomes a turn of the conversation."""
-        text = text.strip()
-        first = text.split(maxsplit=1)[0] if text else ""
-        if text.startswith("?"):
-            return self._talk(text[1:].strip())
-        if not first or first[0] in "#|&<>" or self._is_command(first):
-            return pipeline.parse(text)
-        apps = self.jobs.running.launcher.registry.names()
-        near = difflib.get_close_matches(first, apps, 1, cutoff=0.8)
-        if near:
-            raise NotFound(f"no command {first!r}", hint=f"did you mean {near[0]}? ? before the line asks the model")
-        return self._talk(text)
-
-    def _is_command(self, first: str) -> bool:
-        word = first.partition("|")[0].partition("<")[0].partition(">")[0].rstrip("&")
-        registry = self.jobs.running.launcher.registry
-        return word in self.jobs.builtins or word in registry.names() or word in registry.broken()
-
-    def _talk(self, text: str) -> Pipeline | None:
-        return Pipeline((Command((Word(TALK, bare=False), Word(text, bare=False))),), False, text) if text else None
+    async def lines(self, text: str) -> bool:
+        """Carry out all lines of a text, one after the other; False when the shell is to end."""
+        for line in self.reader.lines(text):
+            if not await self.line(line):
+                return False
+        return True
 
     async def _carry_out(self, found: Pipeline) -> None:
-        job = self.jobs.start(found, self.ask)
+        job = self.jobs.start(found, self._put if self.ask else None)
         if found.background:
             number = self.jobs.enlist(job)
             out().print(f"[{number}]", markup=False)
@@ -104,20 +98,45 @@ class Shell:
         assert job.task is not None
         self._front = job
         job.front.set()
-        job.output.watch(_to_terminal)
+        job.output.watch(self._screen.write)
         stopping = asyncio.ensure_future(job.stopped.wait())
+        telling = asyncio.ensure_future(self._tell(job))
         try:
             await asyncio.wait({job.task, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
+            telling.cancel()
             job.front.clear()
             job.output.watch(None)
+            self._screen.close()
             self._front = None
         if job.task.done():
             self.jobs.status = self._over(job)
         else:
-            out().print(f"\n[{job.number}] stopped  {job.pipeline.text}", markup=False)
+            out().print(f"\n[{job.number}] stopped  {clean(job.pipeline.text)}", markup=False)
             self._report_when_done(job)
+
+    async def _tell(self, job: Job) -> None:
+        """While its processes work and say nothing, how far they are."""
+        begun = time.monotonic()
+        while True:
+            await asyncio.sleep(TELL_EVERY)
+            if any(process.alive for process in job.processes) and not self._asking:
+                told = (job.processes[0].app, job.progress, f"{time.monotonic() - begun:.0f} s")
+                self._screen.tell(" · ".join(part for part in told if part))
+
+    async def _put(self, question: str, choices: list[str]) -> str:
+        """A question of a job to the human, on a line of its own."""
+        assert self.ask is not None
+        self._screen.close()
+        self._asking = True
+        try:
+            return await self.ask(question, choices)
+        finally:
+            self._asking = False
+
+    def _notice(self, job: Job) -> None:
+        out().print(f"[{job.number}] asks you: fg {job.number}  {clean(job.pipeline.text)}", markup=False)
 
     def _over(self, job: Job) -> int:
         """Take an ended job off the list and say what went wrong; its exit code."""
@@ -131,8 +150,11 @@ class Shell:
         def report(_: asyncio.Task[int]) -> None:
             if job is self._front or job.number is None or job not in self.jobs.listed():
                 return
-            out().print(f"[{job.number}] done  {job.pipeline.text}", markup=False)
-            job.output.watch(_to_terminal)
+            out().print(f"[{job.number}] {job.ending()}  {clean(job.pipeline.text)}", markup=False)
+            screen = Screen()
+            job.output.watch(screen.write)
+            screen.close()
+            job.faults = [fault for fault in job.faults if fault.message != job.ending()]  # it has just been said
             with suppress(Exit):
                 self._over(job)
 
@@ -168,9 +190,5 @@ class Shell:
         if isinstance(fault, Interrupted):
             err().print("\ninterrupted" if sys.stderr.isatty() else "interrupted")  # after the terminal's own ^C
         else:
-            err().print(fault_line(fault), soft_wrap=True)
-
-
-def _to_terminal(text: str) -> None:
-    sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
-    sys.stdout.flush()
+            console = err()
+            console.print(fault_line(fault), soft_wrap=not console.is_terminal)

@@ -7,9 +7,11 @@ said before, and it is a process like any other: ps shows it waiting, Ctrl-C int
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from pathlib import Path
 
 from ...kernel.errors import BadInput
-from ...kernel.process import Process, State
+from ...kernel.process import Process, Signal, State
 from .boot import Running
 from .options import user
 from .output import AppOutput
@@ -28,17 +30,32 @@ class Talk:
         self._hears: AppOutput | None = None  # where the answer to the last line goes
         self._process: Process | None = None
 
-    def begin(self, line: str, output: AppOutput) -> Process:
-        """Say a line; the process that answers, started if there is none. Its words go to ``output``."""
-        self._hears = output
+    def begin(self, line: str, output: AppOutput, files: Mapping[str, Path]) -> Process:
+        """Say a line; the process that answers, started if there is none. Its words go to ``output``.
+
+        ``files`` are handed in, to stay: path in the process's tree to file on the host.
+        Raises `BadInput` while the line before is not answered: two answers have no order.
+        """
         if self._process is None or not self._process.alive:
             self._lines, self._waits = asyncio.Queue(), asyncio.Event()
             self._process = self._running.launcher.launch(APP, {}, owner=user(), output=self)
         elif self._process.state is State.STOPPED:
-            raise BadInput("the conversation is stopped", hint="fg goes on with it, kill ends it")
+            raise BadInput("the conversation is stopped", hint="fg goes on with it, new begins another")
+        elif not self._waits.is_set():
+            raise BadInput("the conversation is still answering", hint="fg shows it, new begins another")
+        for path, file in files.items():
+            self._process.files.hand_in(path, file)
+        self._hears = output
         self._waits.clear()
         self._lines.put_nowait(line)
         return self._process
+
+    async def end(self) -> bool:
+        """End the conversation, with all that it knows; False where there is none."""
+        if self._process is None or not self._process.alive:
+            return False
+        await self._running.machine.signal(self._process.pid, Signal.KILL)
+        return True
 
     async def answered(self, process: Process) -> None:
         """Until it waits for the next line, or has ended."""
@@ -57,7 +74,9 @@ class Talk:
             self._hears.write(text)
 
     def progress(self, done: float, total: float, what: str) -> None:
-        """Nothing shows it."""
+        """To whoever said the last line."""
+        if self._hears is not None:
+            self._hears.progress(done, total, what)
 
     async def ask(self, question: str, choices: list[str]) -> str:
         """The next line; a question with choices, such as for a permission, goes to the human at once."""

@@ -39,6 +39,7 @@ version = "0.1.0"
 summary = "Say a text in other words"
 rights = ["model:use"]       # llmos app info $name explains them
 priority = "normal"          # interactive, normal or batch
+input = false                # true: it works on what is piped in, see Sys.input
 
 [limits]
 tokens = 20000

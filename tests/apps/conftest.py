@@ -47,6 +47,10 @@ class World:
     def do_count(self, request: c.Count) -> c.Counted:
         return c.Counted(tokens=len(request.text.split()) + len(request.text) // 20, window=4096)
 
+    def do_count_each(self, request: c.CountEach) -> c.CountedEach:
+        tokens = [len(text.split()) + len(text) // 20 for text in request.texts]
+        return c.CountedEach(tokens=tokens, window=4096)
+
     def do_remember(self, request: c.Remember) -> c.Remembered:
         kept = self.collections.setdefault(request.collection, {})
         kept |= {str(p.key): p for p in request.passages}

@@ -53,9 +53,11 @@ async def test_too_much_material_is_refused_before_the_model_runs(sys, world):
         ("note that the meeting is on Tuesday", "remember"),
         ("keep in mind that my number is 7", "remember"),
         ("my favourite colour is green", "talk"),
-        ("do you remember my dog?", "recall"),
+        ("do you remember what my brother is called?", "recall"),
         ("who is my dentist?", "recall"),
         ("search my files for heating", "search"),
+        ("what is it now?", "talk"),
+        ("which are there in this place", "talk"),
         ("what files do you see?", "files"),
     ],
 )
@@ -187,7 +189,33 @@ async def test_a_question_on_the_text_is_answered_in_its_words(sys, world):
     world.stdin = "The shop opens at nine. It closes at six."
     assert (await Chat().main(sys, Chat.Args(text="when does it open?"))).answer == "The shop opens at nine."
     world.write = lambda request: "free" if request.spans is None else "bound"
-    assert (await Chat().main(sys, Chat.Args(text="can you say this in a sentence?"))).answer == "free"
+    assert (await Chat().main(sys, Chat.Args(text="can you say this in simple words?"))).answer == "free"
+
+
+async def test_a_few_of_many_sentences_are_offered_to_the_model(sys, world):
+    offered = []
+
+    def write(request):
+        offered.extend(request.spans.texts)
+        return request.spans.texts[0]
+
+    world.write = write
+    world.stdin = "COSTS\n\nThe costs are high. " + " ".join(f"Some part {n} differs." for n in range(9))
+    result = await Chat().main(sys, Chat.Args(text="what does it say about costs?"))
+    assert result.answer == "The costs are high."
+    assert len(offered) == 4
+    offered.clear()
+    await Chat().main(sys, Chat.Args(text="summarise it in one sentence"))
+    assert len(offered) == 4
+
+
+@pytest.mark.parametrize(("answer", "times"), [("The answer is: {}", 4), ("{} it is", 0)])
+async def test_a_habit_leaves_the_context_too(sys, world, answer, times):
+    world.pages = [page(f"p{i}", "dialogue") for i in range(4)]
+    world.write = lambda request: answer.format(request.prompt)
+    world.answers = ["one", "two", ""]
+    await Chat().main(sys, Chat.Args())
+    assert len(world.dropped) == times
 
 
 async def test_an_interrupt_ends_the_answer_and_not_the_dialogue(sys, world):

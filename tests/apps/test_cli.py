@@ -1,10 +1,14 @@
 """The command line as a user meets it: what is printed where, exit codes, and one line for every error."""
 
+import fcntl
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import termios
+import time
 
 import pytest
 from llmos.apps.system.home import Home, HomeLock
@@ -240,6 +244,160 @@ def test_models(llmos):
     code, out, _ = llmos("model", "list", "--json")
     assert code == 0
     assert any(json.loads(line)["default"] for line in out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["app", "run", "nothing-like-it", "--json"], "not_found"),
+        (["app", "run", "recommend", "--json", "--itmes", "x"], "bad_input"),
+        (["app", "run", "recommend", "--items", "nowhere", "--ratings", "nowhere", "--json"], "not_found"),
+        (["--model", "nope", "app", "run", "chat", "hi", "--json"], "not_found"),
+        (["ps", "--json", "--al"], "bad_input"),
+        (["model", "info", "nope", "--json"], "not_found"),
+        (["exec", "--json", "--memory", "1", "--", "true"], "bad_input"),
+        (["log", "99999999999999999999", "--json"], "not_found"),
+    ],
+)
+def test_json_is_promised_for_errors_too(llmos, words, code):
+    exit_code, out, err = llmos(*words)
+    assert exit_code == 2
+    told = json.loads(out)["error"]
+    assert (told["code"], set(told)) == (code, {"code", "message", "hint", "details"})
+    one_line(err, " ".join(told["message"].split()))
+
+
+def test_json_of_the_program_in_the_sandbox_is_its_own(llmos):
+    code, out, err = llmos("exec", "--file", "nope", "--", "tool", "--json")
+    assert (code, out) == (2, "")
+    one_line(err, "nope")
+
+
+def test_a_held_home_is_an_object_too(llmos, count, home):
+    with HomeLock(home):
+        out = llmos("--model", "scripted", "app", "run", "count", "a.txt", "--json")[1]
+    assert json.loads(out)["error"]["code"] == "home_held"
+
+
+def test_what_asks_for_rights_cannot_write_over_the_question(llmos, count):
+    summary = "see [/x] docs, [red]no rights[/red] at all"
+    (count / "manifest.toml").write_text(MANIFEST.format(name="other").replace("count words", summary))
+    code, out, _ = llmos("app", "install", "src")
+    assert code == 77
+    assert summary in out
+    assert "files:read" in out
+    assert llmos("app", "install", "src", "--yes")[0] == 0
+    assert summary in llmos("app", "info", "other")[1]
+    assert summary in llmos("app", "list")[1]
+    assert summary in llmos("app", "run", "other", "--help")[1]
+
+
+def test_a_folder_where_a_file_is_wanted(llmos, count, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("a")
+    code, _, err = llmos("--model", "scripted", "app", "run", "count", "docs")
+    assert code == 2
+    one_line(err, "docs is a folder")
+    assert "in/" not in err
+
+
+def test_tables_are_whole_where_nobody_looks(llmos, count, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    for words in (["app", "list"], ["ps", "--all"], ["model", "list"]):
+        lines = llmos(*words)[1].splitlines()
+        assert not any("…" in line for line in lines)
+    rows = [line.split() for line in llmos("app", "list")[1].splitlines()]
+    assert ["count", "1", "folder", "count", "words"] in rows
+
+
+@pytest.fixture
+def pipe(monkeypatch):
+    """Standard input as a pipe that stays open; what is written into it."""
+    read, write = os.pipe()
+    with os.fdopen(read) as ours:
+        monkeypatch.setattr(sys, "stdin", ours)
+        yield write
+    os.close(write)
+
+
+def test_a_pipe_is_left_alone_by_an_app_that_takes_no_text(llmos, count, pipe):
+    """It would wait for ever: nobody closes the other end."""
+    assert llmos("--model", "scripted", "app", "run", "count", "a.txt")[:2] == (0, "3 words\n")
+
+
+def test_exec_does_not_wait_for_ever(llmos, pipe):
+    code, _, err = llmos("exec", "--timeout", "0.01", "--", "true")
+    assert code == 75
+    one_line(err, "standard input", "< /dev/null")
+
+
+def test_a_model_file_that_is_a_pipe(llmos, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    code, _, err = llmos("model", "add", "fifo")
+    assert code == 2
+    one_line(err, "no regular file")
+
+
+def program(*words, **options):
+    """The program itself, in a process of its own."""
+    line = [sys.executable, "-m", "llmos.apps.system.main", *words]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_not_there(home, tmp_path, closed):
+    (tmp_path / "a.txt").write_text("hello")
+    line = f"{sys.executable} -m llmos.apps.system.main --model scripted app run summarize a.txt {closed}"
+    ended = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == ("" if ">&-" in closed.split() else "hello\n")
+    assert ended.stderr == ""
+
+
+def test_letters_that_the_terminal_lacks_are_escaped(home, tmp_path):
+    (tmp_path / "a.txt").write_text("it costs 5 €")
+    ended = subprocess.run(
+        [sys.executable, "-m", "llmos.apps.system.main", "--model", "scripted", "app", "run", "summarize", "a.txt"],
+        capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (0, b"it costs 5 \\u20ac\n")
+
+
+def test_a_reader_that_went_away_is_141(home):
+    for words in ("app list", "--help"):
+        line = f"({sys.executable} -m llmos.apps.system.main {words}; echo $? >&2) | true"
+        ended = subprocess.run(["sh", "-c", f"exec 3>&1; {line}"], capture_output=True, text=True, check=False)
+        assert ended.stderr == "141\n"
+
+
+def test_a_full_disk_is_one_line(home):
+    with open("/dev/full", "w") as full:
+        line = [sys.executable, "-m", "llmos.apps.system.main", "app", "list", "--json"]
+        ended = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 74
+    one_line(ended.stderr, "No space left")
+
+
+def test_ctrl_c_while_the_program_is_being_imported(home, tmp_path):
+    """A module of ours stands in for a slow import."""
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ended = program("ps", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    out, err = ended.communicate()
+    assert (ended.returncode, out, err) == (130, b"", b"")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_blocks_before_anything_runs_is_broken_off(home, number, code):
+    """Here it waits for what is piped in."""
+    waiting = program("--model", "scripted", "app", "run", "summarize", stdin=subprocess.PIPE)
+    waiting.stdin.write(b"some words")
+    waiting.stdin.flush()
+    while fcntl.ioctl(waiting.stdin, termios.FIONREAD, bytes(4)) != bytes(4):  # not read yet
+        time.sleep(0.01)
+    waiting.send_signal(number)
+    assert waiting.wait(10) == code
+    with waiting.stdin, waiting.stdout, waiting.stderr as err:
+        assert b"Traceback" not in err.read()
 
 
 def test_a_bug_is_one_line_too_unless_debugging(llmos, monkeypatch):

@@ -1,5 +1,6 @@
 import sys
 import types
+from contextlib import suppress
 from typing import Annotated
 
 import pytest
@@ -8,7 +9,7 @@ from llmos.apps.system.home import Home
 from llmos.apps.system.manifest import Manifest
 from llmos.apps.system.registry import AppInfo
 from llmos.models.scripted import ScriptedEngine
-from llmos.syscalls.api import App, HandedIn, Positional
+from llmos.syscalls.api import App, HandedIn, Interrupted, Positional
 from pydantic import BaseModel, Field
 
 
@@ -103,7 +104,26 @@ class Talker(App):
                 said = await sys.ask("Allow?", choices=["yes", "no"])
             if said == "ask me":
                 said = await sys.ask("What is it?")
+            if said == "go slowly":
+                await slowly(sys)
             await sys.print(f"{count} {said}")
+
+
+async def slowly(sys):
+    """Something to stop or to interrupt; an interrupt ends this and no more."""
+    with suppress(Interrupted):
+        await sys.print("slow", end="")
+        await sys.generate("a" * 200, max_tokens=200)
+
+
+class Working(App):
+    """Tell how far it is, and go no further."""
+
+    Args = Nothing
+
+    async def main(self, sys, args):
+        await sys.progress(1, 2, "halfway")
+        await sys.sleep(100)
 
 
 APPS = {
@@ -114,6 +134,7 @@ APPS = {
     "broken": Broken,
     "chat": Talker,
     "short": Short,
+    "working": Working,
 }
 
 

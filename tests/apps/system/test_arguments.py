@@ -152,7 +152,7 @@ def test_names_that_are_no_text(folder):
 
 
 def test_words_that_are_no_text():
-    with pytest.raises(BadInput, match="QUESTION: .* is not UTF-8 text"):
+    with pytest.raises(BadInput, match=r"QUESTION: .* is not UTF-8 text"):
         given(os.fsdecode(b"caf\xe9?"))
 
 

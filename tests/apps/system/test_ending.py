@@ -1,34 +1,23 @@
 """Ctrl-C and SIGTERM: what runs ends in order, and the second one changes nothing of that."""
 
 import asyncio
+import ctypes
 import os
 import signal
+import sys
 import threading
+from unittest.mock import MagicMock
 
 import pytest
+from llmos.apps.system import boot
 from llmos.apps.system.ending import Ending, held_back
+from llmos.apps.system.main import _interrupt
 from llmos.apps.system.options import Options
 from llmos.apps.system.output import AppOutput
 from llmos.apps.system.registry import Registry
 from llmos.apps.system.session import session
 from llmos.kernel.errors import Interrupted, Terminated
 from llmos.models.scripted import ScriptedEngine
-
-
-@pytest.fixture
-def ending():
-    return Ending()
-
-
-@pytest.fixture
-async def guarded(running):
-    """Signals act on the machine of these tests."""
-    made = Ending()
-    try:
-        with made.guard(running.machine):
-            yield running
-    finally:
-        made.release()
 
 
 async def signalled(number=signal.SIGINT):
@@ -58,7 +47,7 @@ async def test_the_first_interrupts_every_process(running):
     assert all(isinstance(process.error, Interrupted) for process in processes)
 
 
-async def test_the_second_kills_and_more_change_nothing(running, apps):
+async def test_the_second_kills_and_more_change_nothing(running, apps, monkeypatch):
     async def stubborn(self, sys, args):
         await sys.print("begun")
         while True:
@@ -67,10 +56,7 @@ async def test_the_second_kills_and_more_change_nothing(running, apps):
             except Interrupted:
                 await sys.print("no")
 
-    apps["slow"].package  # noqa: B018 - the fixture put its module in place
-    import sys as python
-
-    python.modules[f"{apps['slow'].package}.app"].App.main = stubborn
+    monkeypatch.setattr(sys.modules[f"{apps['slow'].package}.app"].App, "main", stubborn)
     ending = Ending()
     with ending.guard(running.machine):
         process = await begun(running)
@@ -85,24 +71,30 @@ async def test_the_second_kills_and_more_change_nothing(running, apps):
 
 async def test_where_nothing_lives_the_task_is_broken_off_once(running):
     ending = Ending()
-    task = asyncio.current_task()
-    with pytest.raises(Interrupted), ending.guard(running.machine):
-        await signalled()
-        await asyncio.sleep(5)
-    assert task.cancelling() == 0
+
+    async def work():
+        with ending.guard(running.machine):
+            await signalled()
+            await asyncio.sleep(5)
+
+    with pytest.raises(Interrupted):
+        await work()
+    assert asyncio.current_task().cancelling() == 0
     await signalled()  # while the machine is taken apart
     await signalled(signal.SIGTERM)
     await asyncio.sleep(0)
     ending.release()
 
 
-async def test_a_cancellation_of_somebody_else_stays_one(ending):
+async def test_a_cancellation_of_somebody_else_stays_one():
+    ending = Ending()
     with pytest.raises(asyncio.CancelledError), ending.guard():
         raise asyncio.CancelledError
     ending.release()
 
 
-async def test_handlers_that_the_shell_took_away_are_back_while_the_machine_closes(ending):
+async def test_handlers_that_the_shell_took_away_are_back_while_the_machine_closes():
+    ending = Ending()
     with ending.guard():
         loop = asyncio.get_running_loop()
         loop.remove_signal_handler(signal.SIGINT)
@@ -182,3 +174,28 @@ def test_a_signal_is_held_back_from_c_that_calls_back():
         assert heard == ["first", "then"]
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_while_a_model_loads(monkeypatch, home):
+    """llama.cpp calls back to log, and what is raised there gets lost."""
+    lost, loaded = [], []
+
+    def load(*_, **__):
+        @ctypes.CFUNCTYPE(None)
+        def log():
+            os.kill(os.getpid(), signal.SIGINT)
+
+        log()
+        loaded.append(True)
+
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+    monkeypatch.setattr("llmos.models.catalog.Catalog", lambda _: MagicMock())
+    monkeypatch.setattr("llmos.models.prepare.ready", lambda *_, **__: home.models / "x.gguf")
+    monkeypatch.setattr("llmos.models.llama.LlamaEngine", load)
+    before = signal.signal(signal.SIGINT, _interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            boot._processor(home, None, 4, 256, "exact", None, lambda *_: None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (loaded, lost) == ([True], [])

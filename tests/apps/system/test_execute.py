@@ -1,9 +1,11 @@
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from llmos.apps.system import execute
 from llmos.apps.system.execute import run_caged, size
-from llmos.kernel.errors import BadInput
+from llmos.kernel.errors import BadInput, LimitExceeded
 from llmos.kernel.sandbox import Outcome
 
 
@@ -18,6 +20,18 @@ def test_sizes(text, count):
 def test_what_is_no_size(text):
     with pytest.raises(BadInput, match="--memory"):
         size(text)
+
+
+@pytest.mark.parametrize("memory", ["1", "1023K", "1025G", "99999999999999G", "9" * 5000])
+async def test_memory_that_no_program_can_have(caged, memory):
+    with pytest.raises(BadInput, match=r"--memory: .* is too (little|much)"):
+        await run_caged(["true"], (), 1.0, memory, None, as_json=False)
+
+
+@pytest.mark.parametrize("seconds", [1e300, float("nan"), float("inf"), 0.0])
+async def test_a_time_that_is_none(caged, seconds):
+    with pytest.raises(BadInput, match="--timeout"):
+        await run_caged(["true"], (), seconds, "64M", None, as_json=False)
 
 
 def outcome(**changes):
@@ -85,6 +99,22 @@ async def test_as_json(caged, capfd):
 async def test_what_it_leaves_is_kept(caged, tmp_path):
     await run("true", keep=tmp_path / "out")
     assert (tmp_path / "out" / "made" / "x.txt").read_bytes() == b"x"
+
+
+def test_what_is_piped_in_are_bytes(monkeypatch, tmp_path):
+    (tmp_path / "in").write_bytes(bytes(range(256)))
+    with (tmp_path / "in").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert execute._piped_in(1.0, 1000) == bytes(range(256))
+    with (tmp_path / "in").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        with pytest.raises(LimitExceeded):
+            execute._piped_in(1.0, 255)
+
+
+async def test_a_file_of_an_impossible_name(caged):
+    with pytest.raises(BadInput, match="--file: no file"):
+        await run("true", file=[Path("n" * 300)])
 
 
 async def test_a_file_that_is_not_there(caged, tmp_path):

@@ -8,7 +8,7 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-CTRL_C, CTRL_D, TAB = "\x03", "\x04", "\t"
+CTRL_C, CTRL_D, CTRL_Z, TAB = "\x03", "\x04", "\x1a", "\t"
 
 
 @pytest.fixture
@@ -59,3 +59,23 @@ async def test_questions(keys):
         keys.send_text(key)
         with pytest.raises(Interrupted):
             await ask("well?", [])
+
+
+async def test_ctrl_z_at_the_prompt_does_nothing(keys, running, capsys):
+    keys.send_text(f"echo a{CTRL_Z}b\rexit\r")
+    await interact(Shell(running))
+    assert "ab\n" in capsys.readouterr().out
+
+
+async def test_what_is_pasted_runs_line_by_line(keys, running, capsys):
+    keys.send_text("\x1b[200~echo one\necho 'two\nthree'\nexit 4\necho never\x1b[201~\r")
+    assert await interact(Shell(running)) == 4
+    told = capsys.readouterr().out
+    assert "one\ntwo\nthree\n" in told
+    assert "never" not in told
+
+
+async def test_history_is_shown(keys, running, capsys):
+    keys.send_text("echo one\recho two\rhistory 2\rexit\r")
+    await interact(Shell(running))
+    assert "echo two\nhistory 2\n" in capsys.readouterr().out

@@ -232,3 +232,139 @@ async def test_settling_ends_what_is_stopped(shell, running):
     await line
     await shell.settle()
     await until(lambda: not running.machine.table.living())
+
+
+async def test_what_a_line_is_turned_to_keeps_its_kind(say, tmp_path):
+    (tmp_path / "link").symlink_to("work/a.txt")
+    await say("echo new > ../link", "echo gone > /dev/null")
+    assert (tmp_path / "link").is_symlink()
+    assert await say("cat a.txt") == ("new\n", "")
+    assert "(no/x.txt)" in (await say("echo x > no/x.txt"))[1]
+
+
+async def test_an_answer_is_not_lost_to_a_second_line(shell, say, capsys):
+    line = asyncio.ensure_future(shell.line("go slowly"))
+    await until(lambda: shell._front and "slow" in shell._front.output.text)
+    shell._to_front(shell.jobs.stop)
+    await line
+    assert "the conversation is stopped" in (await say("are you there?"))[1]
+    assert await say("fg") == ("go slowly\n1 go slowly\n", "")
+
+
+async def test_two_answers_do_not_mix(shell, say):
+    line = asyncio.ensure_future(shell.line("go slowly"))
+    await until(lambda: shell._front and "slow" in shell._front.output.text)
+    shell._to_front(shell.jobs.stop)
+    await line
+    await say("bg")
+    assert "still answering" in (await say("are you there?"))[1]
+    await until(lambda: not shell.jobs.listed())
+
+
+async def test_an_interrupted_answer_does_not_end_the_conversation(shell, say, running):
+    line = asyncio.ensure_future(shell.line("go slowly"))
+    await until(lambda: [process for process in running.machine.table if process.state is State.RUNNING])
+    shell._to_front(shell.jobs.interrupt)
+    await line
+    assert shell.jobs.status == 130
+    assert await say("and now?") == ("2 and now?\n", "")
+    assert len(running.machine.table.living()) == 1
+
+
+async def test_files_of_the_folder_that_a_line_names_are_handed_in(say, running):
+    assert await say("what is in a.txt?") == ("1 what is in a.txt?\n", "")
+    [process] = running.machine.table
+    assert process.files.read("in/a.txt") == "one two three"
+    await say("and what other files are there?")
+    assert [entry.path for entry in process.files.listing()] == ["in/a.txt", "in/b.txt"]
+
+
+async def test_a_new_conversation(shell, say, running):
+    assert await say("new") == ("there was none yet\n", "")
+    assert await say("hello", "new", "hello") == ("1 hello\na new conversation\n1 hello\n", "")
+    assert "new takes nothing" in (await say("new ideas for dinner"))[1]
+
+
+async def test_exit_with_a_code(shell, say):
+    assert await shell.line("exit 3") is False
+    assert shell.jobs.status == 3
+    assert await shell.line("quit") is False
+    assert "exit takes a number" in (await say("exit this way"))[1]
+
+
+async def test_several_are_killed_at_once(shell, say, running):
+    await say("slow &", "slow &", "slow &")
+    await until(lambda: len(running.machine.table.living()) == 3)
+    first, second, third = (process.pid for process in running.machine.table)
+    _, err = await say(f"kill -9 {first} 999 {second} %3")
+    assert err == "llmos: no process 999 (llmos ps --all lists them)\n"
+    await until(lambda: not shell.jobs.listed())
+    assert [process.exit_code for process in running.machine.table] == [137, 137, 137]
+    assert third
+
+
+async def test_how_a_job_in_the_background_ended(shell, say, capsys):
+    told, _ = await say("slow &", "broken &")
+    await until(lambda: len(shell.jobs.listed()) == 1)
+    assert "[2] exit 70  broken\n" in capsys.readouterr().out
+    await say("kill %1")
+    await until(lambda: not shell.jobs.listed())
+    told = capsys.readouterr()
+    assert "[1] ended by TERM  slow\n" in told.out
+    assert told.err == ""
+
+
+async def test_a_job_that_asks_says_so(shell, say, running, capsys):
+    async def human(question, choices):
+        return "yes"
+
+    shell.ask = human
+    await say("curious &")
+    [job] = shell.jobs.listed()
+    await until(lambda: job.asks)
+    assert "[1] asks you: fg 1  curious\n" in capsys.readouterr().out
+    assert "asks you: fg 1" in (await say("jobs"))[0]
+    assert await say("fg") == ("curious\nyou said yes\n", "")
+
+
+async def test_no_line_steers_the_terminal(say, shell, capsys):
+    await say("slow \x1b[31m &", "echo_ '\x1b[31m' &")
+    await until(lambda: not shell.jobs.listed())
+    assert "\x1b" not in capsys.readouterr().out.replace("\x1b[31m\n", "")  # what an app says into a pipe stays
+
+
+async def test_progress_is_told_on_a_terminal(shell, monkeypatch):
+    told = []
+    monkeypatch.setattr(shell._screen, "tell", told.append)
+    monkeypatch.setattr("llmos.apps.system.shell.TELL_EVERY", 0.001)
+    line = asyncio.ensure_future(shell.line("working"))
+    await until(lambda: [line for line in told if line.startswith("working · halfway 50% · ")])
+    await shell.jobs.end(shell._front)
+    await line
+
+
+async def test_ls_tells_more_when_asked(say, tmp_path):
+    (tmp_path / "work" / ".hidden").touch()
+    assert await say("ls -a") == (".hidden\na.txt\nb.txt\n", "")
+    out, _ = await say("ls -l a.txt")
+    assert out.split()[0] == "13"
+    assert out.endswith("  a.txt\n")
+    assert "-l shows size" in (await say("ls -x"))[1]
+
+
+async def test_files_that_are_none_hint_at_plain_language(say):
+    assert "? before the line asks the model" in (await say("count a.txt for me please"))[1]
+    assert "? before the line" not in (await say("count nowhere.txt"))[1]
+
+
+async def test_a_program_in_the_sandbox(say, shell):
+    out, err = await say("cat a.txt | exec -- cat | cat", "exec -- sh -c 'echo no >&2; exit 3'", "echo $?")
+    assert (out, err) == ("one two three3\n", "no\n")
+    assert "no program named" in (await say("exec"))[1]
+    assert "exec takes no --net" in (await say("exec --net -- ls"))[1]
+    assert "--timeout: 'x' is no time" in (await say("exec --timeout x -- ls"))[1]
+    assert "--file: no file 'nowhere'" in (await say("exec --file=nowhere -- ls"))[1]
+
+
+async def test_top_shows_a_table_where_no_terminal_is(say):
+    assert "pid" in (await say("top"))[0]
