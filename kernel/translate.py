@@ -28,7 +28,14 @@ _MEMORY: dict[type, type[OSFault]] = {
     memory.TooLarge: LimitExceeded,
     memory.Held: HomeHeld,
 }
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+_OF_THE_SYSTEM: dict[int, tuple[type[OSFault], str]] = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), (Storage, "free some room")),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), (Storage, "check the permissions")),
+    errno.EIO: (Storage, "check the disk"),
+    errno.ENOENT: (NotFound, "check the spelling and where you are"),
+    errno.ENAMETOOLONG: (BadInput, "give a shorter name"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), (Unavailable, "close what is open elsewhere, or raise ulimit -n")),
+}
 
 
 def translate(fault: BaseException) -> OSFault | None:
@@ -41,8 +48,8 @@ def translate(fault: BaseException) -> OSFault | None:
         return _of(fault, _MEMORY)(fault.message, hint=fault.hint)
     if isinstance(fault, OSError):
         where = f" ({fault.filename})" if fault.filename else ""
-        kind = Storage if fault.errno in _NO_SPACE else Unavailable
-        return kind(f"{fault.strerror or fault}{where}", hint="free some room or check the permissions")
+        kind, hint = _OF_THE_SYSTEM.get(fault.errno or 0, (Unavailable, "try again"))
+        return kind(f"{fault.strerror or fault}{where}", hint=hint)
     return None
 
 

@@ -115,7 +115,9 @@ class Catalog:
         self, path: Path, *, name: str = "", source: Literal["added", "pulled"] = "added", origin: str = ""
     ) -> Entry:
         """List a file, which stays where it is. Raises `Damaged` or `Unsupported` for one that cannot be served."""
-        path = path.expanduser().absolute()
+        path = _at_home(path).absolute()
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise NoSuchModel(f"{path} is no file", hint="name a GGUF file")
         listed = self._read()
         others = [e for e in listed.models if e.path != path]
         taken = {e.name for e in others} | {EMBEDDED}
@@ -234,11 +236,18 @@ def trust(parameters: int) -> str:
 
 
 def _named_by_path(wanted: str, listed: _Listed) -> Entry:
-    path = Path(wanted).expanduser()
+    path = _at_home(Path(wanted))
     if path.is_file():
         return _entry(path.absolute(), path.stem, "file", "")
     near = difflib.get_close_matches(wanted, [EMBEDDED, *(e.name for e in listed.models)], 1)
     raise NoSuchModel(f"no model {wanted!r}", hint=f"did you mean {near[0]}?" if near else "llmos model list")
+
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # nobody has this home
+        return path
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -82,7 +82,7 @@ class App(ABC):
         """Do the work; every effect goes through ``sys``."""
 
     def show(self, result: Any) -> str:
-        """The result for a human, as rich markup or plain text; by default its own words."""
+        """The result for a human, in plain text; by default its own words."""
         return "" if result is None else str(result)
 
 

@@ -131,6 +131,10 @@ class Gate:
         process = call.process
         task = asyncio.ensure_future(entry.handler(call, request))
         process.calls[task] = None
+        if process.interrupted:  # it came while the call was on its way to the journal
+            process.interrupted = False
+            process.calls[task] = Signal.INT
+            task.cancel()
         process.settle(State.WAITING)
         try:
             async with asyncio.timeout(request.timeout):

@@ -138,7 +138,7 @@ def _parameter(one: Taken) -> inspect.Parameter:
     if one.positional:
         name = one.name.upper().replace("_", "-")
         looks["metavar"] = f"{name}..." if one.many else name
-    info = typer.Argument(**looks) if one.positional else typer.Option(*_names(one), **looks)
+    info = typer.Argument(**looks) if one.positional else typer.Option(*option_names(one), **looks)
     if one.required:
         return _keyword(_safe(one.name), Annotated[value, info])
     simple = isinstance(one.default, str | int | float) and one.default != "" and not one.handed
@@ -147,7 +147,8 @@ def _parameter(one: Taken) -> inspect.Parameter:
     return _keyword(_safe(one.name), Annotated[value | None, info], one.default if simple else None)
 
 
-def _names(one: Taken) -> list[str]:
+def option_names(one: Taken) -> list[str]:
+    """What is typed for an argument that has a name."""
     if len(one.name) == 1:
         return [f"-{one.name}"]
     long = f"--{one.name.replace('_', '-')}"
@@ -209,4 +210,4 @@ def _is_text(value: str) -> bool:
 
 
 def _label(one: Taken) -> str:
-    return one.name.upper() if one.positional else _names(one)[0]
+    return one.name.upper() if one.positional else option_names(one)[0]

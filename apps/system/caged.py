@@ -22,7 +22,7 @@ async def execute(words: Sequence[str], text: str) -> Ended:
         seconds = float(timeout)
     except ValueError:
         raise BadInput(f"--timeout: {timeout!r} is no time", hint=_HINT) from None
-    limits = own._limits(seconds, given.get("--memory", ["256M"])[-1])
+    limits = own.limits_of(seconds, given.get("--memory", ["256M"])[-1])
     extra = [Path(name) for name in given.get("--file", [])]
     for path in extra:
         if not path.is_file():
@@ -31,8 +31,8 @@ async def execute(words: Sequence[str], text: str) -> Ended:
     outcome = await Sandbox().run(argv, files=files, stdin=text.encode(), limits=limits, collect=())
     if outcome.stderr:
         err().print(clean(outcome.stderr.decode(errors="replace")), end="", markup=False, soft_wrap=True)
-    own._explain(outcome, limits)
-    return Ended(outcome.stdout.decode(errors="replace"), own._exit_code(outcome))
+    own.explain(outcome, limits)
+    return Ended(outcome.stdout.decode(errors="replace"), own.exit_code_of(outcome))
 
 
 def _read(words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:

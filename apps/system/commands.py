@@ -78,7 +78,9 @@ class Commands:
 
     async def log(self, words: Sequence[str], text: str) -> RenderableType:
         """What a process asked for and got, call by call."""
-        record, entries = look.calls(self.jobs.running.home, _pid(words, "log 3"))
+        pid = _pid(words, "log 3")
+        record, entries = look.calls(self.jobs.running.home, pid)
+        record |= next((row for row in self.jobs.running.machine.snapshot() if row["pid"] == pid), {})
         return Group(look.process_head(record), look.call_lines(entries))
 
     async def kill(self, words: Sequence[str], text: str) -> RenderableType:

@@ -82,7 +82,7 @@ class ShellCompleter(Completer):
                 takes = description_of(info).takes
             except OSFault:
                 takes = []
-            named = [name for one in takes if not one.positional for name in arguments._names(one)]
+            named = [name for one in takes if not one.positional for name in arguments.option_names(one)]
             self._options[info.name] = [name for both in named for name in both.split("/")]
         return [*self._options[info.name], "--json", "--help"]
 

@@ -38,7 +38,7 @@ async def run_caged(
         if not there(path) or not path.is_file():
             raise BadInput(f"--file: no file {str(path)!r}", hint="check the spelling and where you are")
     words, files = named_files(command, extra)
-    limits = _limits(seconds, memory)
+    limits = limits_of(seconds, memory)
     stdin = _piped_in(seconds, limits.input_bytes)
     ending = Ending()
     try:
@@ -54,11 +54,12 @@ async def run_caged(
     else:
         _pass_on(outcome.stdout, sys.stdout)
         _pass_on(outcome.stderr, sys.stderr)
-        _explain(outcome, limits)
-    return _exit_code(outcome)
+        explain(outcome, limits)
+    return exit_code_of(outcome)
 
 
-def _limits(seconds: float, memory: str) -> Cage:
+def limits_of(seconds: float, memory: str) -> Cage:
+    """Limits as they are typed; raises `BadInput` for what is none."""
     if not 0 < seconds <= _LONGEST:  # nor is it "not a number"
         raise BadInput(f"--timeout: {seconds:g} is no time", hint=f"seconds, up to {_LONGEST:.0f}")
     count = size(memory)
@@ -100,7 +101,8 @@ def _pass_on(content: bytes, stream: Any) -> None:
         stream.buffer.flush()
 
 
-def _explain(outcome: Outcome, limits: Cage) -> None:
+def explain(outcome: Outcome, limits: Cage) -> None:
+    """Say on standard error for which limit it was ended."""
     if outcome.killed_by:
         most = {"time": f"{limits.seconds:g} s", "memory": f"{limits.memory // 2**20} MiB"}
         allowed = most.get(outcome.killed_by, f"{limits.output // 2**10} KiB")
@@ -112,7 +114,8 @@ def _explain(outcome: Outcome, limits: Cage) -> None:
         err().print(fault_line(LimitExceeded(f"the output was cut at {limits.output // 2**10} KiB")), soft_wrap=True)
 
 
-def _exit_code(outcome: Outcome) -> int:
+def exit_code_of(outcome: Outcome) -> int:
+    """The program's own, as a shell gives it; that of a limit where one ended it."""
     if outcome.killed_by:
         return LimitExceeded.exit_code
     return outcome.exit_code if outcome.exit_code is not None else 128 + (outcome.signal or 0)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...kernel.errors import BadInput
+from .handin import expanded
 
 _OPERATORS = ("<<", ">>", "&&", "||", "|", "<", ">", "&", ";")
 _NOT_OURS = {"<<", "&&", "||", ";"}
@@ -216,7 +217,7 @@ def expand(word: Word, folder: Path, status: int) -> list[str]:
         return [word.text]
     text = word.text.replace("$?", str(status))
     if text == "~" or text.startswith("~/"):
-        text = str(Path(text).expanduser())
+        text = str(expanded(Path(text)))
     if glob.has_magic(text):
         return sorted(glob.glob(text, root_dir=folder)) or [text]
     return [text]

@@ -29,7 +29,7 @@ async def interact(shell: Shell) -> int:
     )
     shell.ask = ask
     model = shell.jobs.running.machine.parts.engine.info.name
-    out().print(f"llmos on {model}. help teaches, exit leaves.", highlight=False)
+    out().print(f"llmos on {model}. help teaches, exit leaves.", markup=False, highlight=False)
     warned = False
     with shell.signals():
         while True:

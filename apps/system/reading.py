@@ -9,6 +9,7 @@ from rich.console import RenderableType
 
 from ...kernel.errors import BadInput
 from ...kernel.translate import translated
+from .handin import expanded
 from .texts import read_text
 
 
@@ -44,7 +45,7 @@ def _line(path: Path, *, long: bool) -> str:
 
 async def cd(words: Sequence[str], text: str) -> RenderableType:
     """Go to another folder, where file names begin; alone: to your home folder."""
-    place = Path(words[0] if words else "~").expanduser()
+    place = expanded(Path(words[0] if words else "~"))
     if not place.is_dir():
         raise BadInput(f"no folder {str(place)!r}", hint="ls lists what is here")
     with translated():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -37,12 +40,30 @@ async def _run(options: Options) -> int:
             from .prompt import interact
 
             return await interact(shell)
+        lines = _piped_lines()
         with shell.signals():
-            for line in sys.stdin:
-                if not await shell.line(line):
-                    break
+            while (line := await lines.get()) is not None and await shell.line(line):
+                pass
             await shell.settle()
         return shell.jobs.status
+
+
+def _piped_lines() -> asyncio.Queue[str | None]:
+    """Lines of standard input, None at its end. Read on a thread that nobody has to wait for: signals go on working."""
+    loop, lines = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+
+    def read() -> None:
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        text = ""
+        while data := os.read(0, 65536):
+            *whole, text = (text + decode(data)).split("\n")
+            for line in whole:
+                loop.call_soon_threadsafe(lines.put_nowait, line)
+        for last in ([text] if text else []) + [None]:
+            loop.call_soon_threadsafe(lines.put_nowait, last)
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
 
 
 class Shell:
