@@ -38,8 +38,8 @@ types: setup
 	@mkdir -p build/types && ln -sfn ../.. build/types/llmos
 	cd build && MYPYPATH=types ../$(BIN)/mypy --config-file ../pyproject.toml $(FOLDERS:%=-p llmos.%)
 
-unit: setup       ## only the tests without a model: half a minute
-	$(BIN)/python -m pytest -q -n 2 -m "not model and not packaging"
+unit: setup       ## the tests that need no model and no other program: under 20 seconds
+	$(BIN)/python -m pytest -q -n 2 -m "not model and not packaging and not programs"
 
 docs: setup       ## write docs/syscalls.md anew from the table
 	$(BIN)/python -m llmos.syscalls.manual > docs/syscalls.md

@@ -105,10 +105,12 @@ def loaded(code: str) -> set[str]:
     return set(run.stdout.split())
 
 
+@pytest.mark.programs
 def test_help_loads_nothing_heavy():
     code = "import llmos.apps.system.main, llmos.apps.system.cli"
     assert not loaded(code) & {"llama_cpp", "chromadb", "numpy", "tiktoken", "prompt_toolkit", "httpx", "jinja2"}
 
 
+@pytest.mark.programs
 def test_boot_loads_no_vector_database():
     assert not loaded("import llmos.apps.system.boot") & {"chromadb", "llama_cpp", "torch", "openai"}

@@ -14,6 +14,8 @@ import pytest
 from llmos.apps.system.home import Home, HomeLock
 from llmos.apps.system.main import run
 
+pytestmark = pytest.mark.programs
+
 MANIFEST = 'name = "{name}"\nversion = "1"\nsummary = "count words"\nrights = ["files:read"]\neach = "files"\n'
 APP = """
 from typing import Annotated

@@ -14,7 +14,10 @@ import pytest
 from llmos.kernel.errors import BadInput, NotFound
 from llmos.kernel.sandbox import Cage, Outcome, Sandbox, named_files
 
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+pytestmark = [
+    pytest.mark.programs,
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
+]
 
 MIB = 1024 * 1024
 

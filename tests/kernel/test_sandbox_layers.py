@@ -14,6 +14,8 @@ from llmos.kernel import layers, uids
 from llmos.kernel.errors import NoSandbox
 from llmos.kernel.sandbox import Layers, Python, Sandbox, probe
 
+pytestmark = pytest.mark.programs
+
 bubblewrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 
 

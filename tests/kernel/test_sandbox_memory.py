@@ -9,6 +9,8 @@ import pytest
 from llmos.kernel import holding
 from llmos.kernel.sandbox import Cage, Outcome, Sandbox
 
+pytestmark = pytest.mark.programs
+
 bubblewrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 
 MIB = 1024 * 1024

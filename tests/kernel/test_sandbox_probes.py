@@ -19,7 +19,10 @@ import llmos
 import pytest
 from llmos.kernel.sandbox import Sandbox, probe
 
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+pytestmark = [
+    pytest.mark.programs,
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
+]
 
 ROOT = os.geteuid() == 0
 X86 = platform.machine() == "x86_64"

@@ -9,6 +9,8 @@ import pytest
 from llmos.kernel import seccomp
 from llmos.kernel.errors import Unavailable
 
+pytestmark = pytest.mark.programs
+
 ALLOW, KILL = "allow", "kill"
 X86, ARM = 0xC000003E, 0xC00000B7
 

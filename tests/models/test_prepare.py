@@ -12,6 +12,8 @@ from llmos.models import gguf, prepare, trial
 from llmos.models.catalog import Catalog, Entry, hash_of
 from llmos.models.faults import BadTemplate, Damaged, EngineFault, Full, ModelFault, Unsupported
 
+pytestmark = pytest.mark.programs
+
 Maker = Callable[..., Path]
 
 

@@ -10,6 +10,8 @@ from llmos.kernel.limits import Limits
 from llmos.kernel.process import Priority, Signal, State
 from llmos.syscalls import remote
 
+pytestmark = pytest.mark.programs
+
 HEAD = """
 import asyncio, os, sys, time
 from pydantic import BaseModel

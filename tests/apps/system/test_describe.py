@@ -6,6 +6,8 @@ from llmos.apps.system.manifest import Manifest
 from llmos.apps.system.registry import AppInfo
 from llmos.kernel.errors import AppFailed
 
+pytestmark = pytest.mark.programs
+
 HEAD = """
 from pydantic import BaseModel, Field
 from llmos.syscalls.api import App

@@ -10,6 +10,8 @@ from llmos.apps.system.template import write
 from llmos.apps.system.testing import run_app
 from llmos.kernel.errors import BadInput, Denied, NotFound, Unavailable
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture
 def shout(tmp_path):
