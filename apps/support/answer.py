@@ -6,7 +6,7 @@ from ...syscalls.api import Sentences, Sys, c
 from .search import Candidate
 
 LIKELIHOOD = 0.2  # weight of a question's mean log-likelihood per token beside a candidate's score
-REACH = 0.2  # farther behind none is judged: of 77 questions, none had one put first that was more than 0.1 behind
+REACH = 0.1  # farther behind none is judged: of 77 questions, none had one put first from beyond that
 MOST = 3  # sentences of an answer
 
 

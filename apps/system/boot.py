@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ...kernel.machine import Machine, Parts
@@ -72,7 +73,7 @@ async def boot(
             undo.callback(engine.close)
             journal = Journal(database)
             undo.callback(journal.close)
-            embedder = StaticEmbedder(EMBEDDER)
+            embedder = _embedder()
             recall = Recall(database, embedder, chroma(home.root / "index"))
             undo.callback(recall.close)
         parts = Parts(home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox())
@@ -85,6 +86,12 @@ async def boot(
             yield Running(home, machine, launcher, gate, tools)
         finally:
             await machine.close()
+
+
+@cache
+def _embedder() -> StaticEmbedder:
+    """The one that is shipped; it never changes, so a program that boots again need not read it again."""
+    return StaticEmbedder(EMBEDDER)
 
 
 def _silent(what: str, share: float) -> None:

@@ -39,7 +39,7 @@ class Job:
 def jobs() -> list[Job]:
     """Four customers, three readers of documents, three readers of books."""
     questions = (
-        "How long do I have to return shoes?", "How much do you charge for sending a parcel to France?",
+        "How long do I have to return shoes?", "How much is express delivery?",
         "How do I cancel my order from half an hour ago?", "Do you sell fishing rods?",
     )  # fmt: skip
     documents = ("flood-in-the-archive.txt", "market-square-decision.txt", "head-torch-test.md")
