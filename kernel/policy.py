@@ -14,7 +14,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PATIENCE = {0: 1, 1: 3, 2: 6}
+PATIENCE = {0: 2, 1: 4, 2: 8}
 """Most prefill steps in a row while a sequence of that priority class decodes."""
 
 
