@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import llmos
@@ -59,8 +60,11 @@ def alone(home) -> list[str]:
 @pytest.mark.parametrize("streams", [16, 4])
 async def test_together_they_answer_as_one_after_another(home, alone, streams):
     async with boot(home, streams=streams) as running:
+        scheduler = running.machine.scheduler
+        if streams < 16:  # whoever has computed a few tokens gives way, so that many are swapped in mid-answer
+            scheduler._budget = replace(scheduler._budget, quantum=24)
         assert await answers(list(start(running))) == alone
-        assert streams == 16 or running.machine.scheduler.swaps > 0
+        assert streams == 16 or scheduler.swaps > 0
         assert running.machine.idle()
 
 
