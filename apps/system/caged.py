@@ -24,9 +24,7 @@ async def execute(words: Sequence[str], text: str) -> Ended:
         raise BadInput(f"--timeout: {timeout!r} is no time", hint=_HINT) from None
     limits = own.limits_of(seconds, given.get("--memory", ["256M"])[-1])
     extra = [Path(name) for name in given.get("--file", [])]
-    for path in extra:
-        if not path.is_file():
-            raise BadInput(f"--file: no file {str(path)!r}", hint="check the spelling and where you are")
+    own.check_there(extra)
     argv, files = named_files(program, extra)
     outcome = await Sandbox().run(argv, files=files, stdin=text.encode(), limits=limits, collect=())
     if outcome.stderr:

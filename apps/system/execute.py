@@ -34,9 +34,7 @@ async def run_caged(
     command: Sequence[str], extra: Sequence[Path], seconds: float, memory: str, keep: Path | None, *, as_json: bool
 ) -> int:
     """Run it and pass on what it says; returns its exit code, or 75 when a limit ended it."""
-    for path in extra:
-        if not there(path) or not path.is_file():
-            raise BadInput(f"--file: no file {str(path)!r}", hint="check the spelling and where you are")
+    check_there(extra)
     words, files = named_files(command, extra)
     limits = limits_of(seconds, memory)
     stdin = _piped_in(seconds, limits.input_bytes)
@@ -56,6 +54,13 @@ async def run_caged(
         _pass_on(outcome.stderr, sys.stderr)
         explain(outcome, limits)
     return exit_code_of(outcome)
+
+
+def check_there(files: Sequence[Path]) -> None:
+    """Raise `BadInput` for the first of ``--file`` that is no file."""
+    for path in files:
+        if not there(path) or not path.is_file():
+            raise BadInput(f"--file: no file {str(path)!r}", hint="check the spelling and where you are")
 
 
 def limits_of(seconds: float, memory: str) -> Cage:
