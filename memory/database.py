@@ -8,76 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .faults import Damaged, Full, Held, MemoryFault, Missing
+from .migrations import scripts
 
 if TYPE_CHECKING:
     import sqlite_utils
-
-MIGRATIONS: list[str] = [
-    # 1: processes, journal, pages
-    """
-    CREATE TABLE processes (
-        pid INTEGER PRIMARY KEY, parent INTEGER, owner TEXT NOT NULL, app TEXT NOT NULL, args TEXT NOT NULL,
-        priority TEXT NOT NULL, state TEXT NOT NULL, exit_code INTEGER, started REAL NOT NULL, finished REAL,
-        tokens_in INTEGER NOT NULL DEFAULT 0, tokens_out INTEGER NOT NULL DEFAULT 0, first_token_s REAL, seconds REAL,
-        pages INTEGER NOT NULL DEFAULT 0, faults INTEGER NOT NULL DEFAULT 0, error TEXT
-    );
-    CREATE TABLE journal (
-        id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, n INTEGER NOT NULL, call TEXT NOT NULL, args TEXT NOT NULL,
-        asked REAL NOT NULL, ok INTEGER, reply TEXT, ended REAL
-    );
-    CREATE INDEX journal_of_process ON journal (pid, n);
-    CREATE TABLE pages (
-        pid INTEGER NOT NULL, handle TEXT NOT NULL, role TEXT NOT NULL, kind TEXT NOT NULL, label TEXT NOT NULL,
-        text TEXT NOT NULL, tokens INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (pid, handle)
-    ) WITHOUT ROWID;
-    """,
-    # 2: passages, their words and vectors (passages.py)
-    """
-    CREATE TABLE collections (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        owner TEXT NOT NULL,
-        app TEXT NOT NULL,
-        name TEXT NOT NULL,
-        passages INTEGER NOT NULL DEFAULT 0,  -- kept by the triggers below, as are words and newest
-        words INTEGER NOT NULL DEFAULT 0,
-        newest INTEGER NOT NULL DEFAULT 0,    -- the highest passage id there ever was in it
-        UNIQUE (owner, app, name)
-    );
-    CREATE TABLE passages (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: the indexes over passages rest on it
-        collection INTEGER NOT NULL REFERENCES collections (id),
-        words INTEGER NOT NULL,
-        created REAL NOT NULL,
-        key TEXT NOT NULL,
-        label TEXT NOT NULL,
-        source TEXT NOT NULL,
-        tags TEXT NOT NULL,                   -- a JSON array of strings, sorted
-        meta TEXT NOT NULL,                   -- a JSON object
-        title TEXT NOT NULL,
-        text TEXT NOT NULL,
-        UNIQUE (collection, key)
-    );
-    CREATE INDEX passages_by_collection ON passages (collection, id, words); -- the long rows need not be read
-    CREATE TABLE vectors (
-        passage INTEGER PRIMARY KEY REFERENCES passages (id),
-        embedder TEXT NOT NULL,
-        vector BLOB NOT NULL                  -- float32, little-endian, of length 1
-    );
-    CREATE VIRTUAL TABLE passage_words USING fts5 (
-        title, text, content = '', tokenize = 'porter unicode61 remove_diacritics 2'
-    );
-    CREATE VIRTUAL TABLE passage_terms USING fts5vocab (passage_words, 'instance');
-    CREATE TRIGGER passage_added AFTER INSERT ON passages BEGIN
-        UPDATE collections SET passages = passages + 1, words = words + new.words, newest = max(newest, new.id)
-        WHERE id = new.collection;
-    END;
-    CREATE TRIGGER passage_gone BEFORE DELETE ON passages BEGIN
-        DELETE FROM vectors WHERE passage = old.id;
-        UPDATE collections SET passages = passages - 1, words = words - old.words WHERE id = old.collection;
-    END;
-    """,
-]
-"""Scripts in order; the store's version is the number of those it has been through. Never change one that shipped."""
 
 
 class Database:
@@ -101,19 +35,20 @@ class Database:
 
     def _prepare(self, read_only: bool) -> None:
         version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
+        known = scripts()
+        if version > len(known):
             raise Damaged(
-                f"{self.path} was written by a newer llmos (version {version}, this one knows {len(MIGRATIONS)})",
+                f"{self.path} was written by a newer llmos (version {version}, this one knows {len(known)})",
                 hint="upgrade llmos, or name another folder in LLMOS_HOME",
             )
         if read_only:
-            if version < len(MIGRATIONS):
+            if version < len(known):
                 raise Damaged(f"{self.path} is of an older llmos", hint="start llmos once to bring it up to date")
             return
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
-        for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        for number, script in enumerate(known[version:], version + 1):
             self._connection.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;")
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

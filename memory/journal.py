@@ -6,17 +6,18 @@ waits is answered after the commit or gets its error.
 
 import asyncio
 import json
+import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from sqlite3 import Connection
 from typing import Any
 
 from .database import Database
 
-Write = Callable[[Connection], int]
+Write = Callable[[sqlite3.Connection], Any]
+"""Something to be written: runs on the journal's thread, in the transaction of a batch and a savepoint of its own."""
 
 
 @dataclass(frozen=True)
@@ -37,26 +38,36 @@ class Entry:
 class Journal:
     """Appends to the table ``journal``. Any thread; the awaiting methods belong to an event loop.
 
-    Raises what `Database.transaction` raises; then nothing of the batch was written. After `close` it raises
-    `RuntimeError`.
+    Raises what `Database.transaction` raises, then nothing of the batch was written; or what the caller's own write
+    raises, then only that was not. After `close` it raises `RuntimeError`.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="llmos-journal")
-        self._lock = threading.Lock()  # for the two that follow
-        self._batch: list[Write] = []  # what the next transaction writes
-        self._commit: Future[list[int]]  # that transaction; set whenever the batch is not empty
+        self._lock = threading.Lock()
+        self._batch: list[tuple[Write, Future[Any]]] = []  # what the next transaction writes; whoever holds the lock
 
     async def intent(self, pid: int, call: str, args: dict[str, Any]) -> int:
         """Record that a process is about to make a call; the entry's id, once that is on disk."""
-        return await self._written(_append(pid, call, args))
+        return int(await self.write(_append(pid, call, args)))
 
-    async def outcome(self, entry: int, ok: bool, reply: dict[str, Any]) -> None:
-        """Record how the call of an entry ended; returns when that is on disk."""
+    async def outcome(self, entry: int, ok: bool, reply: dict[str, Any], writes: Sequence[Write] = ()) -> None:
+        """Record how the call of an entry ended, and with it, all or nothing, what the call changes."""
         values = (ok, _json(reply), time.time(), entry)
         sql = "UPDATE journal SET ok = ?, reply = ?, ended = ? WHERE id = ?"
-        await self._written(lambda connection: connection.execute(sql, values).rowcount)
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(sql, values)
+            for one in writes:
+                one(connection)
+
+        await self.write(write)
+
+    async def write(self, write: Write) -> Any:
+        """Carry out a write; what it returns, once that is on disk."""
+        # Shielded: a write that was begun is finished, whether or not somebody still waits.
+        return await asyncio.shield(asyncio.wrap_future(self._enter(write)))
 
     def event(self, pid: int, what: str, details: dict[str, Any]) -> None:
         """Record something that happened to a process: in order, but nobody waits, nor hears that it failed."""
@@ -70,24 +81,44 @@ class Journal:
         """Write what is waiting, then stop; safe to call twice."""
         self._writer.shutdown()
 
-    async def _written(self, write: Write) -> int:
-        commit, place = self._enter(write)
-        # Shielded: who is cancelled while waiting must not take the others' batch along.
-        return (await asyncio.shield(asyncio.wrap_future(commit)))[place]
-
-    def _enter(self, write: Write) -> tuple[Future[list[int]], int]:
-        """Put a write into the coming batch: its commit, and the place of the result in that."""
+    def _enter(self, write: Write) -> Future[Any]:
+        """Put a write into the coming batch."""
+        done: Future[Any] = Future()
+        done.set_running_or_notify_cancel()  # from here on nobody can cancel it
         with self._lock:
             if not self._batch:
-                self._commit = self._writer.submit(self._write_batch)
-            self._batch.append(write)
-            return self._commit, len(self._batch) - 1
+                self._writer.submit(self._write_batch)
+            self._batch.append((write, done))
+        return done
 
-    def _write_batch(self) -> list[int]:
+    def _write_batch(self) -> None:
         with self._lock:
             batch, self._batch = self._batch, []
-        with self._database.transaction() as connection:
-            return [write(connection) for write in batch]
+        results: list[Any] = []
+        try:
+            with self._database.transaction() as connection:
+                results = [_alone(connection, write) for write, _ in batch]
+        except BaseException as problem:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+            results = [problem] * len(batch)
+        for (_, done), result in zip(batch, results, strict=True):
+            if isinstance(result, BaseException):
+                done.set_exception(result)
+            else:
+                done.set_result(result)
+
+
+def _alone(connection: sqlite3.Connection, write: Write) -> Any:
+    """The result of one write, or what it raised; then nothing of it stays, and the others of the batch go on."""
+    connection.execute("SAVEPOINT one")
+    try:
+        result = write(connection)
+    except sqlite3.Error:  # a full or broken disk: nothing of the batch can be trusted
+        raise
+    except Exception as problem:
+        result = problem
+        connection.execute("ROLLBACK TO one")
+    connection.execute("RELEASE one")
+    return result
 
 
 def entries(database: Database, pid: int) -> list[Entry]:

@@ -13,6 +13,7 @@ from ..kernel.errors import AppFailed, BadInput, Interrupted, OSFault, Terminate
 from ..kernel.machine import Machine
 from ..kernel.process import Process, Signal, State
 from ..kernel.translate import translate, translated
+from ..memory.journal import Write
 from . import calls as c
 from .audit import Audit
 from .rights import admit
@@ -34,6 +35,8 @@ class Call:
     process: Process
     on_text: Callable[[str], None] | None
     number: int  # counts the calls of this name that the process made, from 1
+    writes: list[Write] = field(default_factory=list)  # committed with the outcome of the call, all or nothing
+    after: list[Callable[[], None]] = field(default_factory=list)  # run on the event loop once that is on disk
     undo: list[Callable[[], None]] = field(default_factory=list)  # run when the reply cannot be handed over
 
     @property
@@ -78,7 +81,9 @@ class Gate:
             except OSFault as fault:
                 await self._on_disk(journal.outcome(asked, False, fault.to_dict()))
                 raise
-            await self._on_disk(journal.outcome(asked, True, outcome))
+            await self._on_disk(journal.outcome(asked, True, outcome, call.writes))
+            for then in call.after:
+                then()
         except BaseException:
             for back in call.undo:
                 back()

@@ -3,8 +3,9 @@ import threading
 
 import pytest
 from llmos.memory import database as module
-from llmos.memory.database import MIGRATIONS, Database
+from llmos.memory.database import Database
 from llmos.memory.faults import Damaged, Full, Held, Missing
+from llmos.memory.migrations import scripts
 
 PUT = "INSERT INTO pages VALUES (?, ?, 'user', 'dialogue', 'trusted', 'x', 1, 1)"
 LONG = "INSERT INTO pages VALUES (1, ?, 'user', 'dialogue', 'trusted', ?, 1, 1)"
@@ -98,7 +99,8 @@ def test_who_holds_the_store_is_waited_for_and_then_named(path, database):
 
 def test_an_older_store_is_brought_up_to_date_and_can_then_be_looked_at(path, monkeypatch):
     Database(path).close()
-    monkeypatch.setattr(module, "MIGRATIONS", [*MIGRATIONS, "CREATE TABLE more (a); INSERT INTO more VALUES (7)"])
+    more = (*scripts(), "CREATE TABLE more (a); INSERT INTO more VALUES (7)")
+    monkeypatch.setattr(module, "scripts", lambda: more)
     with pytest.raises(Damaged, match="older"):
         Database(path, read_only=True)
     for _ in range(2):
@@ -106,13 +108,14 @@ def test_an_older_store_is_brought_up_to_date_and_can_then_be_looked_at(path, mo
         assert later.rows("SELECT a FROM more") == [(7,)]
         later.close()
     later = Database(path, read_only=True)
-    assert later.one("PRAGMA user_version") == (len(MIGRATIONS) + 1,)
+    assert later.one("PRAGMA user_version") == (len(scripts()) + 1,)
     later.close()
 
 
 def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
     Database(path).close()
-    monkeypatch.setattr(module, "MIGRATIONS", [*MIGRATIONS, "CREATE TABLE more (a); INSERT INTO nowhere VALUES (7)"])
+    more = (*scripts(), "CREATE TABLE more (a); INSERT INTO nowhere VALUES (7)")
+    monkeypatch.setattr(module, "scripts", lambda: more)
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
         Database(path)
     monkeypatch.undo()
@@ -123,7 +126,7 @@ def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
 
 def test_a_store_of_a_newer_llmos_is_left_alone(path):
     connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    connection.execute(f"PRAGMA user_version = {len(scripts()) + 1}")
     connection.close()
     with pytest.raises(Damaged, match="newer"):
         Database(path)
