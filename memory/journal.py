@@ -114,7 +114,7 @@ def _alone(connection: sqlite3.Connection, write: Write) -> Any:
         result = write(connection)
     except sqlite3.Error:  # a full or broken disk: nothing of the batch can be trusted
         raise
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001 - handed to whoever asked for the write
         result = problem
         connection.execute("ROLLBACK TO one")
     connection.execute("RELEASE one")
