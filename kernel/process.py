@@ -51,6 +51,9 @@ class Output(Protocol):
     def write(self, text: str) -> None:
         """Text as it comes."""
 
+    async def room(self) -> None:
+        """Until more may be written, where that is slow to be read."""
+
     def progress(self, done: float, total: float, what: str) -> None:
         """How far the work is."""
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 async def write(call: Call, request: c.Print) -> c.Nothing:
-    """Write text."""
+    """Write text, once there is room for it: whoever reads slowly holds the process up."""
+    await call.process.output.room()
     call.process.output.write(request.text)
     return c.Nothing()
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
 
 from ...kernel.errors import BadInput, Interrupted, NotFound, OSFault
-from ...kernel.process import Process, Signal
 from ...kernel.translate import translate
 from .arguments import Given, parse
-from .boot import Running
 from .describe import description_of
 from .display import print_json
 from .job import TALK, Builtin, Ended, Job
@@ -26,20 +25,20 @@ from .mentioned import mentioned
 from .output import AppOutput, Asker, plain_result, remainder
 from .pipeline import Command, Pipeline, expand
 from .registry import AppInfo
-from .run import launch
+from .seat import Seat, Started
 from .talk import Talk
 from .texts import read_text, rendered, write_text
 
 
 class Jobs:
-    """Runs pipelines on a machine."""
+    """Runs pipelines at a seat."""
 
-    def __init__(self, running: Running, builtins: dict[str, Builtin], show: Callable[[RenderableType], None]) -> None:
-        self.running = running
+    def __init__(self, seat: Seat, builtins: dict[str, Builtin], show: Callable[[RenderableType], None]) -> None:
+        self.seat = seat
         self.show = show  # a table and the like, to whoever watches
         self.builtins = builtins
         self.status = 0
-        self.talk = Talk(running)
+        self.talk = Talk(seat)
         self.on_question: Callable[[Job], None] = lambda job: None  # told when a job in the background asks something
         self._numbered: dict[int, Job] = {}
         self._sending: set[asyncio.Task[None]] = set()
@@ -102,7 +101,7 @@ class Jobs:
         return Path(found[0])
 
     async def _app(self, job: Job, name: str, words: list[str], text: str, output: AppOutput) -> int:
-        info = self.running.launcher.registry.get(name)
+        info = self.seat.registry.get(name)
         given = await self._given(info, words)
         if given is None:
             return 0
@@ -110,9 +109,9 @@ class Jobs:
         outputs = [output] if len(parts) == 1 else [AppOutput(output.ask, on_progress=job.tell) for _ in parts]
         try:
             for part, own in zip(parts, outputs, strict=True):
-                job.processes.append(launch(self.running, info, part, own, text))
+                job.processes.append(await self.seat.start(info.name, part, own, stdin=text))
         except OSFault:
-            self._send(job.processes, Signal.KILL)
+            self._send(job.processes, "KILL")
             raise
         code = 0
         for part, process, own in zip(parts, list(job.processes), outputs, strict=True):
@@ -135,7 +134,7 @@ class Jobs:
             raise NotFound(fault.message, hint=fault.hint + hint, **fault.details) from None
 
     async def _talk(self, job: Job, line: str, output: AppOutput) -> int:
-        process = self.talk.begin(line, output, mentioned(line, Path.cwd()))
+        process = await self.talk.begin(line, output, mentioned(line, Path.cwd()))
         job.processes = [process]
         await self.talk.answered(process)
         job.processes, job.progress = [], ""
@@ -145,7 +144,7 @@ class Jobs:
             return self._failed(job, Interrupted("interrupted"))
         return process.exit_code or 0
 
-    async def _said(self, info: AppInfo, part: Given, process: Process, own: AppOutput, output: AppOutput) -> None:
+    async def _said(self, info: AppInfo, part: Given, process: Started, own: AppOutput, output: AppOutput) -> None:
         """What an ended process has to say, into the stage's output."""
         if part.json:
             file = io.StringIO()
@@ -185,14 +184,14 @@ class Jobs:
         """Ctrl-C: INT to its processes, KILL when it comes again; a command of the shell is broken off."""
         job.interrupts += 1
         living = [process for process in job.processes if process.alive]
-        self._send(living, Signal.INT if job.interrupts == 1 else Signal.KILL)
+        self._send(living, "INT" if job.interrupts == 1 else "KILL")
         if not living and job.task is not None:
             job.task.cancel()
 
     def stop(self, job: Job) -> None:
         """Ctrl-Z: STOP, and out of the foreground; a command of the shell itself cannot be stopped."""
         if any(process.alive for process in job.processes):
-            self._send(job.processes, Signal.STOP)
+            self._send(job.processes, "STOP")
             self.enlist(job)
             job.stopped.set()
 
@@ -200,23 +199,27 @@ class Jobs:
         """CONT."""
         job.interrupts = 0
         job.stopped.clear()
-        self._send(job.processes, Signal.CONT)
+        self._send(job.processes, "CONT")
 
     async def end(self, job: Job) -> None:
         """KILL all it has; returns when nothing is left."""
         for process in job.processes:
             if process.alive:
-                await self.running.machine.signal(process.pid, Signal.KILL)
+                await self._signal(process, "KILL")
         if job.task is not None:
             job.task.cancel()
             await asyncio.wait({job.task})
 
-    def _send(self, processes: Sequence[Process], signal: Signal) -> None:
+    def _send(self, processes: Sequence[Started], signal: str) -> None:
         for process in processes:
             if process.alive:
-                sending = asyncio.ensure_future(self.running.machine.signal(process.pid, signal))
+                sending = asyncio.ensure_future(self._signal(process, signal))
                 self._sending.add(sending)
                 sending.add_done_callback(self._sending.discard)
+
+    async def _signal(self, process: Started, signal: str) -> None:
+        with suppress(OSFault):  # it has ended meanwhile, or the llmos that ran it
+            await self.seat.signal(process.pid, signal)
 
     # -- the list --
 

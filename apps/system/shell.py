@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from ...kernel.errors import Interrupted, OSFault
-from .boot import Running
 from .commands import Commands, Exit
 from .display import clean, err, out
 from .job import Job
@@ -23,6 +22,7 @@ from .options import Options
 from .output import Asker, fault_line
 from .pipeline import Pipeline
 from .screen import Screen
+from .seat import Seat
 from .session import session
 
 TELL_EVERY = 0.5  # seconds
@@ -34,8 +34,8 @@ def run_shell(options: Options) -> int:
 
 
 async def _run(options: Options) -> int:
-    async with session(options) as running:
-        shell = Shell(running)
+    async with session(options) as seat:
+        shell = Shell(seat)
         if sys.stdin.isatty():
             from .prompt import interact
 
@@ -69,9 +69,9 @@ def _piped_lines() -> asyncio.Queue[str | None]:
 class Shell:
     """Runs lines; `prompt` reads them from a terminal. ``ask`` puts an app's question to the human, if there is one."""
 
-    def __init__(self, running: Running, ask: Asker | None = None) -> None:
+    def __init__(self, seat: Seat, ask: Asker | None = None) -> None:
         self.commands = Commands()
-        self.jobs = self.commands.jobs = Jobs(running, self.commands.table, out().print)
+        self.jobs = self.commands.jobs = Jobs(seat, self.commands.table, out().print)
         self.jobs.on_question = self._notice
         self.reader = Reader(self.jobs)
         self.ask = ask
