@@ -34,7 +34,7 @@ class Replay:
 
     def __init__(
         self, entries: Sequence[Entry], *, saved: bool = False, counts: Mapping[str, int] | None = None,
-        patience: float = PATIENCE,
+        patience: float | None = None,
     ) -> None:  # fmt: skip
         calls = [entry for entry in entries if not entry.call.startswith("!")]
         self.counts = Counter(counts or {})  # of all calls that were made
@@ -45,7 +45,7 @@ class Replay:
         self._left = _asked_for_again(calls)
         told = [entry for entry in self._left if entry.ok is not None and not _cancelled(entry)]
         self._outcomes = deque(sorted(told, key=lambda entry: (entry.after or 0, entry.ended or 0.0)))
-        self._patience = patience
+        self._patience = PATIENCE if patience is None else patience
         self._moved = asyncio.Event()  # set whenever something was asked for or handed back
         self.begins = saved  # until the code has taken over the state
 
