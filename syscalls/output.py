@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 async def write(call: Call, request: c.Print) -> c.Nothing:
-    """Write text, once there is room for it: whoever reads slowly holds the process up."""
-    await call.process.output.room()
+    """Write text."""
+    await call.process.output.room()  # a terminal that reads slowly holds the process up
     call.process.output.write(request.text)
     return c.Nothing()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,7 +20,7 @@ from ...memory.embedder import StaticEmbedder
 from ...memory.faults import Damaged
 from ...memory.journal import Journal
 from ...memory.recall import Recall
-from ...memory.records import Records
+from ...memory.records import Record, Records, forget_the_dead
 from ...memory.tokens import BytePairTokens
 from ...memory.vectors import chroma
 from ...models.chat import ChatTemplate
@@ -32,6 +32,7 @@ from ...syscalls.table import TABLE
 from ...syscalls.tools import Toolbox
 from .arguments import Given
 from .channel import is_here
+from .comeback import OutputFor, come_back, end_suspended, suspended
 from .ending import held_back
 from .home import Home, HomeLock
 from .launch import Launcher
@@ -79,6 +80,10 @@ class Running:
         """Send a signal by name; see `Seat.signal`."""
         if signal.upper() not in Signal.__members__:
             raise BadInput(f"no signal {signal!r}", hint=f"signals are {', '.join(Signal.__members__)}")
+        pids = [process.pid for process in self.machine.table]
+        if pid not in pids:
+            end_suspended(self.machine.parts.records, self.machine.parts.journal, pids, pid, signal)
+            return
         if not self.machine.table.get(pid).alive:
             raise BadInput(f"process {pid} has ended", hint="llmos ps lists those that live")
         await self.machine.signal(pid, Signal[signal.upper()])
@@ -86,8 +91,18 @@ class Running:
     async def hand_in(self, process: Started, files: Mapping[str, Path]) -> None:
         """More files for a living process: path in its tree to file on the host."""
         with translated():
-            for path, file in files.items():
-                self.machine.table.get(process.pid).files.hand_in(path, file)
+            self.machine.hand_in(self.machine.table.get(process.pid), files)
+
+    def suspended(self) -> list[Record]:
+        """Processes of this home that have not ended and do not run, parents before their children."""
+        return suspended(self)
+
+    async def resume(self, output: OutputFor, pids: Collection[int] = ()) -> list[Process]:
+        """Let suspended processes go on, as if this terminal had started them; see `Seat.resume`."""
+        back = come_back(self, output, pids)
+        for process in back:
+            process.came_back = False  # Ctrl-C and SIGTERM reach it, and it ends with this program
+        return [process for process in back if process.parent is None]
 
     def rows(self) -> list[Row]:
         """The process table since boot."""
@@ -95,7 +110,7 @@ class Running:
 
     def living(self) -> list[Process]:
         """What this program's own terminal has started and has not ended; children too."""
-        return [process for process in self.machine.table.living() if is_here(process)]
+        return [process for process in self.machine.table.living() if is_here(process) and not process.came_back]
 
     def described(self) -> dict[str, Any]:
         """How the engine runs, for a terminal that wants to join."""
@@ -129,6 +144,7 @@ async def boot(
             undo.callback(database.close)
             engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or _silent)
             undo.callback(engine.close)
+            forget_the_dead(database)
             journal = Journal(database)
             undo.callback(journal.close)
             embedder = _embedder()

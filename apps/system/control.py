@@ -12,7 +12,7 @@ JSON lines over a socket in HOME/run that only its user may open:
 Some tell steps before the answer, and end when their client goes away:
 
     {"call": "service", "name": "memory.ls", "with": {…}}   ->  {"step": {…}} as it goes on; see `stores`
-    {"call": "run", …}, {"call": "attach", "pid": 3, …}     ->  see `hosting`
+    {"call": "run", …}, {"call": "attach", "pid": 3, …}, {"call": "resume", "pid": 3, …}    ->  see `hosting`
 
 A request may carry an ``id`` of its own, which all lines about it then carry: then many can be under way at a time.
 """
@@ -165,7 +165,12 @@ def _pid(exchange: Exchange) -> int:
 CALLS: dict[str, Handler] = {"ping": _ping, "ps": _ps, "kill": _kill, "context": _context, "hand_in": _hand_in}
 """Carried out to the end, whether or not their client waits for it."""
 
-STREAMS: dict[str, Handler] = {"service": _service, "run": hosting.run, "attach": hosting.attach}
+STREAMS: dict[str, Handler] = {
+    "service": _service,
+    "run": hosting.run,
+    "attach": hosting.attach,
+    "resume": hosting.resume,
+}
 """Broken off when their client goes away."""
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ...kernel.errors import OSFault, Terminated, Unavailable, from_dict
 from ...kernel.process import Output
-from ...kernel.translate import translate
+from ...kernel.translate import translate, translated
+from ...memory.database import Database
+from ...memory.records import Record, Records
 from ...models.catalog import Catalog
 from .arguments import Given
 from .client import ask
+from .comeback import OutputFor
 from .exchange import PIECE
 from .home import Home
 from .link import Asked, Link
 from .options import SCRIPTED, Options, user
+from .output import AppOutput
 from .registry import Registry
 from .seat import Row, Started
 
@@ -83,6 +87,25 @@ class Guest:
         self._followed[process] = following
         following.add_done_callback(lambda _: self._followed.pop(process, None))
         return process
+
+    def suspended(self) -> list[Record]:
+        """Processes of the home that do not run."""
+        here = {row["pid"] for row in self.rows()}
+        with translated():
+            database = Database(self.home.database, read_only=True)
+            try:
+                return [record for record in Records(database).alive() if record.pid not in here]
+            finally:
+                database.close()
+
+    async def resume(self, output: OutputFor, pids: Collection[int] = ()) -> list[Distant]:
+        """Let suspended processes go on there; see `Seat.resume`. They are suspended again when this terminal goes."""
+        waiting = {record.pid: record for record in self.suspended()}
+        back = []
+        for pid in pids or [pid for pid, record in waiting.items() if record.parent is None]:
+            out = output(waiting[pid]) if pid in waiting else AppOutput()
+            back.append(await self._followed_by(self._link.begin("resume", pid=pid, answers=answers(out)), out))
+        return back
 
     async def signal(self, pid: int, signal: str) -> None:
         """Send a signal by name; see `Seat.signal`."""

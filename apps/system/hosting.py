@@ -3,6 +3,7 @@
     {"id": 1, "call": "run", "app", "args", "owner", "priority", "handed", "answers", "detach"}
     {"id": 1, "stdin": "…"} …  {"id": 1, "stdin": ""}      what is piped in, in pieces, and its end
     {"id": 2, "call": "attach", "pid": 7, "answers"}       to listen to one that runs already
+    {"id": 3, "call": "resume", "pid": 5, "answers"}       to let one go on that is suspended
 
 Both go the same way:
 
@@ -27,10 +28,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from ...kernel.errors import BadInput, LimitExceeded, from_dict
+from ...kernel.errors import BadInput, LimitExceeded, Unavailable, from_dict
 from ...kernel.process import Priority, Process
 from .boot import Running
 from .channel import Channel, Ear, Question, channel_of, settle
+from .comeback import come_back
 from .exchange import PIECE, Exchange
 from .piped import MOST
 
@@ -93,6 +95,24 @@ async def attach(running: Running, exchange: Exchange) -> Any:
     with channel_of(process).listening(answers=asked.answers) as ear:
         await exchange.step(_named(process))
         return await _tell(exchange, process, ear)
+
+
+async def resume(running: Running, exchange: Exchange) -> Any:
+    """Let a suspended process go on for another terminal; it is suspended again when that goes."""
+    asked = Attach.model_validate(exchange.asked)
+    channel = Channel()
+    with channel.listening(holds_up=True, answers=asked.answers) as ear:
+        back = come_back(running, lambda _: channel, [asked.pid])
+        process = next((process for process in back if process.pid == asked.pid), None)
+        if process is None:
+            raise Unavailable(f"process {asked.pid} cannot go on", hint=f"llmos log {asked.pid} tells why")
+        running.guests[:] = [*filter(_lives, running.guests), process]
+        try:
+            await exchange.step(_named(process))
+            return await _tell(exchange, process, ear)
+        finally:
+            if process.alive:
+                await running.machine.suspend(process)
 
 
 async def _stdin(exchange: Exchange) -> str:
@@ -169,7 +189,8 @@ async def _hear(exchange: Exchange, process: Process, ear: Ear) -> None:
 
 def outcome(process: Process) -> dict[str, Any]:
     """How an ended process ended, in plain values."""
-    error = process.error.to_dict() if process.error else None
+    fault = Unavailable(f"process {process.pid} is suspended", hint="llmos resume lets it go on")
+    error = fault.to_dict() if process.suspended else process.error.to_dict() if process.error else None
     return {"exit_code": process.exit_code, "error": error, "result": None if error else plain(process.result)}
 
 

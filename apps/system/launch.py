@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...kernel.errors import AppFailed
+from ...kernel.errors import AppFailed, OSFault
 from ...kernel.machine import Body, Machine
 from ...kernel.process import Output, Priority, Process
 from ...kernel.translate import translated
+from ...memory.records import Record
 from ...syscalls import calls as c
 from ...syscalls import remote
 from ...syscalls.api import Sys
@@ -70,6 +71,7 @@ class Launcher:
         handed: Mapping[str, Path] | None = None,
         rights: list[str] | None = None,
         priority: Priority | None = None,
+        spawned: int | None = None,
     ) -> Process:
         """Start an app by name; ``output`` becomes the ``here`` of its channel, unless it is one.
 
@@ -90,15 +92,19 @@ class Launcher:
                 priority=priority if priority is not None else Priority[manifest.priority.upper()],
                 output=channel,
                 parent=parent,
+                spawned=spawned,
                 args=args,
                 stdin=stdin,
                 handed=handed,
             )
         if parent is None:
-            listening = asyncio.ensure_future(_until_ended(process, channel))
-            self._listening.add(listening)
-            listening.add_done_callback(self._listening.discard)
+            self._listen(process, channel)
         return process
+
+    def _listen(self, process: Process, channel: Channel) -> None:
+        listening = asyncio.ensure_future(_until_ended(process, channel))
+        self._listening.add(listening)
+        listening.add_done_callback(self._listening.discard)
 
     def _body(self, gate: Gate, info: AppInfo, args: dict[str, Any]) -> Body:
         if info.isolated:
@@ -106,8 +112,26 @@ class Launcher:
         arguments(load(info.package), args)
         return _local_body(gate, info.package)
 
-    async def spawn(self, parent: Process, name: str, args: dict[str, Any], rights: list[str] | None) -> Process:
+    async def spawn(
+        self, parent: Process, name: str, args: dict[str, Any], rights: list[str] | None, spawned: int
+    ) -> Process:
         """The system call ``process.spawn``: the child writes where its parent writes."""
         return self.launch(
-            name, args, owner=parent.owner, output=parent.output, parent=parent, rights=rights, priority=parent.priority
-        )
+            name, args, owner=parent.owner, output=parent.output, parent=parent, rights=rights,
+            priority=parent.priority, spawned=spawned,
+        )  # fmt: skip
+
+    def revive(self, record: Record, output: Output) -> Process | None:
+        """Let a process of an earlier llmos go on; None for one that cannot, and it has ended."""
+        assert self.gate is not None
+        try:
+            with translated():
+                info = self.registry.get(record.app)
+                channel = output if isinstance(output, Channel) else Channel(output)
+                process = self.machine.revive(record, self._body(self.gate, info, record.args), channel)
+        except OSFault as fault:
+            self.machine.lost(record, fault)
+            return None
+        if record.parent is None:
+            self._listen(process, channel)
+        return process

@@ -6,13 +6,15 @@ The command line and the shell are written for this face alone, so they look the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from ...kernel.errors import OSFault
 from ...kernel.process import Output
+from ...memory.records import Record
 from .arguments import Given
+from .comeback import OutputFor
 from .home import Home
 from .registry import Registry
 
@@ -78,6 +80,16 @@ class Seat(Protocol):
 
     async def hand_in(self, process: Started, files: Mapping[str, Path]) -> None:
         """More files for a living process: path in its tree to file on the host."""
+
+    def suspended(self) -> list[Record]:
+        """Processes of the home that an earlier llmos left alive and that do not run, parents before their children."""
+
+    async def resume(self, output: OutputFor, pids: Collection[int] = ()) -> Sequence[Started]:
+        """Let suspended processes go on, all or those named, as if this terminal had started them.
+
+        Returns those without a parent. Raises `NotFound` for a pid that is not suspended; one that cannot go on has
+        ended, with the reason as its error.
+        """
 
     def rows(self) -> list[Row]:
         """The process table since that llmos began."""

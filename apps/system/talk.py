@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...kernel.errors import BadInput
-from ...kernel.process import State
+from ...kernel.process import Process, State
 from .arguments import Given
 from .output import AppOutput
 from .seat import Seat, Started
@@ -51,6 +51,11 @@ class Talk:
 
     def _is_stopped(self, process: Started) -> bool:
         return any(row["state"] == State.STOPPED.value for row in self._seat.rows() if row["pid"] == process.pid)
+
+    def adopt(self, process: Process) -> None:
+        """Go on with the conversation that an earlier shell had when it died; this is its output."""
+        self._process = process
+        process.came_back = False  # it ends with this shell, as its own would
 
     async def end(self) -> bool:
         """End the conversation, with all that it knows; False where there is none."""
