@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ class Running:
     launcher: Launcher
     gate: Gate
     tools: Toolbox
-    guests: list[Process] = field(default_factory=list)  # started from other terminals
+    guests: set[asyncio.Future[Any]] = field(default_factory=set)  # what other terminals have started, until it is over
 
     # -- as a `seat.Seat` --
 
@@ -80,9 +81,9 @@ class Running:
         """Send a signal by name; see `Seat.signal`."""
         if signal.upper() not in Signal.__members__:
             raise BadInput(f"no signal {signal!r}", hint=f"signals are {', '.join(Signal.__members__)}")
-        pids = [process.pid for process in self.machine.table]
-        if pid not in pids:
-            end_suspended(self.machine.parts.records, self.machine.parts.journal, pids, pid, signal)
+        here = {process.pid for process in self.machine.table if not process.suspended}
+        if pid not in here:
+            end_suspended(self.machine.parts.records, self.machine.parts.journal, here, pid, signal)
             return
         if not self.machine.table.get(pid).alive:
             raise BadInput(f"process {pid} has ended", hint="llmos ps lists those that live")
@@ -93,7 +94,7 @@ class Running:
         with translated():
             self.machine.hand_in(self.machine.table.get(process.pid), files)
 
-    def suspended(self) -> list[Record]:
+    async def suspended(self) -> list[Record]:
         """Processes of this home that have not ended and do not run, parents before their children."""
         return suspended(self)
 
@@ -104,13 +105,22 @@ class Running:
             process.came_back = False  # Ctrl-C and SIGTERM reach it, and it ends with this program
         return [process for process in back if process.parent is None]
 
-    def rows(self) -> list[Row]:
+    async def rows(self) -> list[Row]:
         """The process table since boot."""
         return self.machine.snapshot()
+
+    def pids(self, *, ended: bool = False) -> list[int]:
+        """Processes that live, or also those that have ended since boot."""
+        return [process.pid for process in self.machine.table if ended or process.alive]
 
     def living(self) -> list[Process]:
         """What this program's own terminal has started and has not ended; children too."""
         return [process for process in self.machine.table.living() if is_here(process) and not process.came_back]
+
+    def host(self, guest: asyncio.Future[Any]) -> None:
+        """This llmos should not end before it is done."""
+        self.guests.add(guest)
+        guest.add_done_callback(self.guests.discard)
 
     def described(self) -> dict[str, Any]:
         """How the engine runs, for a terminal that wants to join."""

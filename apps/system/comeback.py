@@ -19,7 +19,7 @@ OutputFor = Callable[[Record], Output]
 
 def suspended(running: Running) -> list[Record]:
     """Processes of this home that have not ended and do not run, parents before their children."""
-    here = {process.pid for process in running.machine.table}
+    here = {process.pid for process in running.machine.table.living()}
     return [record for record in running.machine.parts.records.alive() if record.pid not in here]
 
 

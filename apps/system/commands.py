@@ -60,7 +60,7 @@ class Commands:
 
     async def ps(self, words: Sequence[str], text: str) -> RenderableType:
         """Processes that live; -a: all since the shell began."""
-        rows = self.jobs.seat.rows()
+        rows = await self.jobs.seat.rows()
         return process_table(rows if words else [row for row in rows if row["state"] != "done"])
 
     async def top(self, words: Sequence[str], text: str) -> RenderableType:
@@ -80,7 +80,7 @@ class Commands:
         """What a process asked for and got, call by call."""
         pid = _pid(words, "log 3")
         record, entries = look.calls(self.jobs.seat.home, pid)
-        record |= next((row for row in self.jobs.seat.rows() if row["pid"] == pid), {})
+        record |= next((row for row in await self.jobs.seat.rows() if row["pid"] == pid), {})
         return Group(look.process_head(record), look.call_lines(entries))
 
     async def kill(self, words: Sequence[str], text: str) -> RenderableType:

@@ -71,11 +71,7 @@ class ShellCompleter(Completer):
             return [f"-{signal.name}" for signal in Signal]
         if name == "kill" and last.startswith("%"):
             return self._job_names("%")
-        try:
-            rows = self._jobs.seat.rows()
-        except OSFault:  # the llmos that runs them has ended
-            return []
-        return [str(row["pid"]) for row in rows if row["state"] != "done" or name == "log"]
+        return [str(pid) for pid in self._jobs.seat.pids(ended=name == "log")]
 
     def _job_names(self, mark: str) -> list[str]:
         return [f"{mark}{job.number}" for job in self._jobs.listed()]

@@ -91,6 +91,8 @@ class _Line:
             task = asyncio.ensure_future(self._carry_out(exchange))
             self.under_way[number] = exchange, task
             task.add_done_callback(lambda _: self.under_way.pop(number, None))
+            if frame.get("call") in HOSTED:
+                self.running.host(task)
         elif exchange is not None:  # else it was said too late: the answer is under way
             await exchange.said(frame)
 
@@ -131,7 +133,7 @@ async def _ping(running: Running, exchange: Exchange) -> dict[str, Any]:
 
 
 async def _ps(running: Running, exchange: Exchange) -> list[dict[str, Any]]:
-    return running.rows()
+    return await running.rows()
 
 
 async def _kill(running: Running, exchange: Exchange) -> None:
@@ -172,6 +174,9 @@ STREAMS: dict[str, Handler] = {
     "resume": hosting.resume,
 }
 """Broken off when their client goes away."""
+
+HOSTED = {"run", "resume"}
+"""A llmos that ends waits for these first."""
 
 
 def context(process: Process) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from ...kernel.errors import Interrupted, NotFound
+from ...kernel.errors import Interrupted, NotFound, OSFault
 from .arguments import parse
 from .describe import description_of
 from .display import clean, out, process_table
@@ -61,7 +61,7 @@ async def run_demo(options: Options, examples: Path | None) -> int:
             waits = [_ended(console, seat.registry, *pair) for pair in pairs]
             await asyncio.gather(*waits)
         took = time.monotonic() - started
-        rows = _rows(seat, [process for _, process, _ in pairs])
+        rows = await _rows(seat, [process for _, process, _ in pairs])
         console.print(process_table(rows, title=f"{len(pairs)} processes of three apps on one model"))
         tokens = sum(row["tokens_out"] for row in rows)
         console.print(f"\n{took:.1f} s in all, {tokens} tokens written, {seat.model}", markup=False)
@@ -85,10 +85,10 @@ async def _start(seat: Seat, job: Job, folder: Path) -> tuple[Started, AppOutput
     return await seat.start(job.app, given, output), output
 
 
-def _rows(seat: Seat, processes: Sequence[Started]) -> list[Row]:
+async def _rows(seat: Seat, processes: Sequence[Started]) -> list[Row]:
     """The lines of the table that are about these, and about their children."""
     pids = {process.pid for process in processes}
-    return [row for row in seat.rows() if row["pid"] in pids or row["parent"] in pids]
+    return [row for row in await seat.rows() if row["pid"] in pids or row["parent"] in pids]
 
 
 async def _ended(console: Console, registry: Registry, job: Job, process: Started, output: AppOutput) -> None:
@@ -107,29 +107,31 @@ async def _shown(console: Console, seat: Seat, pairs: list[tuple[Started, AppOut
         yield
         return
 
+    processes, rows = [process for process, _ in pairs], list[Row]()
+
     def picture() -> Group:
         under_way = [
             Text(f"{process.pid} {tail(output.text, console.width - len(f'{process.pid} '))}", style="dim")
             for process, output in pairs
             if process.alive and output.text
         ]
-        return Group(process_table(_rows(seat, [process for process, _ in pairs])), *under_way)
+        return Group(process_table(rows), *under_way)
+
+    async def repaint(live: Live) -> None:
+        while True:
+            rows[:] = await _rows(seat, processes)
+            live.refresh()
+            await asyncio.sleep(1 / _LOOKS)
 
     # Not rich's own refreshing: that is a thread, and it paints between the lines of an answer being printed.
     with Live(console=console, get_renderable=picture, auto_refresh=False, transient=True) as live:
-        painting = asyncio.ensure_future(_repaint(live))
+        painting = asyncio.ensure_future(repaint(live))
         try:
             yield
         finally:
             painting.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError, OSFault):  # a llmos that has ended shows nothing more
                 await painting
-
-
-async def _repaint(live: Live) -> None:
-    while True:
-        live.refresh()
-        await asyncio.sleep(1 / _LOOKS)
 
 
 def tail(text: str, width: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...kernel.errors import OSFault, Terminated, Unavailable, from_dict
-from ...kernel.process import Output
+from ...kernel.process import Output, State
 from ...kernel.translate import translate, translated
 from ...memory.database import Database
 from ...memory.records import Record, Records
@@ -88,9 +88,9 @@ class Guest:
         following.add_done_callback(lambda _: self._followed.pop(process, None))
         return process
 
-    def suspended(self) -> list[Record]:
+    async def suspended(self) -> list[Record]:
         """Processes of the home that do not run."""
-        here = {row["pid"] for row in self.rows()}
+        here = {row["pid"] for row in await self.rows() if row["state"] not in (State.DONE.value, "suspended")}
         with translated():
             database = Database(self.home.database, read_only=True)
             try:
@@ -100,7 +100,7 @@ class Guest:
 
     async def resume(self, output: OutputFor, pids: Collection[int] = ()) -> list[Distant]:
         """Let suspended processes go on there; see `Seat.resume`. They are suspended again when this terminal goes."""
-        waiting = {record.pid: record for record in self.suspended()}
+        waiting = {record.pid: record for record in await self.suspended()}
         back = []
         for pid in pids or [pid for pid, record in waiting.items() if record.parent is None]:
             out = output(waiting[pid]) if pid in waiting else AppOutput()
@@ -117,10 +117,17 @@ class Guest:
             named = {path: str(file) for path, file in files.items()}
             await self._link.ask("hand_in", pid=process.pid, files=named)
 
-    def rows(self) -> list[Row]:
+    async def rows(self) -> list[Row]:
         """The process table of the one that holds the home."""
-        rows: list[Row] = ask(self.home, "ps")
+        rows: list[Row] = await self._link.ask("ps")
         return rows
+
+    def pids(self, *, ended: bool = False) -> list[int]:
+        """Processes that live, or also those that have ended; none where nobody answers."""
+        try:
+            return [row["pid"] for row in ask(self.home, "ps") if ended or row["state"] != State.DONE.value]
+        except Unavailable:
+            return []
 
     def living(self) -> list[Distant]:
         """What was started from this terminal and has not ended."""

@@ -67,8 +67,8 @@ async def run(running: Running, exchange: Exchange) -> Any:
             asked.app, asked.args, owner=asked.owner, output=channel, stdin=stdin, handed=asked.handed,
             priority=Priority[asked.priority.upper()] if asked.priority else None,
         )  # fmt: skip
-        running.guests[:] = [*filter(_lives, running.guests), process]
         if asked.detach:
+            running.host(asyncio.ensure_future(process.ended.wait()))
             return _named(process)
         try:
             await exchange.step(_named(process))
@@ -80,10 +80,6 @@ async def run(running: Running, exchange: Exchange) -> Any:
 
 def _named(process: Process) -> dict[str, Any]:
     return {"pid": process.pid, "app": process.app}
-
-
-def _lives(process: Process) -> bool:
-    return process.alive
 
 
 async def attach(running: Running, exchange: Exchange) -> Any:
@@ -106,7 +102,6 @@ async def resume(running: Running, exchange: Exchange) -> Any:
         process = next((process for process in back if process.pid == asked.pid), None)
         if process is None:
             raise Unavailable(f"process {asked.pid} cannot go on", hint=f"llmos log {asked.pid} tells why")
-        running.guests[:] = [*filter(_lives, running.guests), process]
         try:
             await exchange.step(_named(process))
             return await _tell(exchange, process, ear)

@@ -81,7 +81,7 @@ class Seat(Protocol):
     async def hand_in(self, process: Started, files: Mapping[str, Path]) -> None:
         """More files for a living process: path in its tree to file on the host."""
 
-    def suspended(self) -> list[Record]:
+    async def suspended(self) -> list[Record]:
         """Processes of the home that an earlier llmos left alive and that do not run, parents before their children."""
 
     async def resume(self, output: OutputFor, pids: Collection[int] = ()) -> Sequence[Started]:
@@ -91,8 +91,11 @@ class Seat(Protocol):
         ended, with the reason as its error.
         """
 
-    def rows(self) -> list[Row]:
+    async def rows(self) -> list[Row]:
         """The process table since that llmos began."""
+
+    def pids(self, *, ended: bool = False) -> list[int]:
+        """Processes that live, or also those that have ended; at once, for whoever cannot wait."""
 
     def living(self) -> Sequence[Started]:
         """What was started from this terminal and has not ended."""

@@ -81,14 +81,10 @@ async def _own(options: Options, stack: AsyncExitStack) -> Running:
 
 async def _host_guests(running: Running) -> None:
     """Until what other terminals have started here is over; Ctrl-C ends it."""
-    guests = [process for process in running.guests if process.alive]
-    if guests:
-        many = "a process" if len(guests) == 1 else f"{len(guests)} processes"
-        err().print(f"llmos: {many} of other terminals still run here; Ctrl-C ends them", style="dim")
-    while guests:
-        for process in guests:
-            await process.ended.wait()
-        guests = [process for process in running.guests if process.alive]
+    if running.guests:
+        err().print("llmos: processes of other terminals still run here; Ctrl-C ends them", style="dim")
+    while running.guests:
+        await asyncio.wait(running.guests)
 
 
 def _scripted(options: Options) -> ScriptedEngine | None:

@@ -39,7 +39,7 @@ class Talk:
         if self._process is None or not self._process.alive:
             self._lines, self._waits = asyncio.Queue(), asyncio.Event()
             self._process = await self._seat.start(APP, Given(), self)
-        elif self._is_stopped(self._process):
+        elif await self._is_stopped(self._process):
             raise BadInput("the conversation is stopped", hint="fg goes on with it, new begins another")
         elif not self._waits.is_set():
             raise BadInput("the conversation is still answering", hint="fg shows it, new begins another")
@@ -49,8 +49,9 @@ class Talk:
         self._lines.put_nowait(line)
         return self._process
 
-    def _is_stopped(self, process: Started) -> bool:
-        return any(row["state"] == State.STOPPED.value for row in self._seat.rows() if row["pid"] == process.pid)
+    async def _is_stopped(self, process: Started) -> bool:
+        rows = await self._seat.rows()
+        return any(row["state"] == State.STOPPED.value for row in rows if row["pid"] == process.pid)
 
     def adopt(self, process: Process) -> None:
         """Go on with the conversation that an earlier shell had when it died; this is its output."""
