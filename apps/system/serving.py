@@ -6,17 +6,17 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from time import monotonic
 from typing import IO
 
 from ...kernel.errors import HomeHeld, Unavailable
 from .arguments import Given
 from .boot import Running
-from .client import NotRunning
+from .client import NotRunning, ask
 from .display import clean, err, out, print_json
 from .guest import Guest, guest
+from .home import Home
 from .options import Options
 from .output import AppOutput
 from .registry import AppInfo
@@ -49,7 +49,8 @@ def _busy(running: Running) -> bool:
 
 async def run_detached(options: Options, info: AppInfo, given: Given, stdin: str) -> int:
     """Start the app, or one for each element of its ``each`` argument, and leave it to run; says the pids."""
-    async with _somewhere(options) as seat:
+    await _begun(options)
+    async with guest(options) as seat:
         for part in given.split(info.manifest.each):
             process = await seat.start(info.name, part, AppOutput(), stdin=stdin, detach=True)
             if part.json:
@@ -59,26 +60,19 @@ async def run_detached(options: Options, info: AppInfo, given: Given, stdin: str
     return 0
 
 
-@asynccontextmanager
-async def _somewhere(options: Options) -> AsyncIterator[Guest]:
-    """A seat at the llmos that holds the home; if there is none, one is begun that ends when nothing is left to do."""
-    server: subprocess.Popen[bytes] | None = None
-    with tempfile.TemporaryFile() as said, preparing() as on_progress:
-        while True:
-            try:
-                async with guest(options) as seat:
-                    yield seat
-                    return
-            except NotRunning:
+async def _begun(options: Options) -> None:
+    """If no llmos holds the home, begin one in the background, which ends when nothing is left to do."""
+    with tempfile.TemporaryFile() as said:
+        server: subprocess.Popen[bytes] | None = None
+        with preparing() as on_progress:
+            while not answers(options.home):
                 server = server or _begin(options, said)
-            on_progress("starting llmos", 0.0)
-            if server.poll() is not None:
-                said.seek(0)
-                words = clean(said.read().decode(errors="replace")).strip().removeprefix("llmos: ")
-                raise Unavailable(
-                    words or f"llmos left with exit code {server.returncode}", hint="run llmos serve to see"
-                )
-            await asyncio.sleep(_LOOK)
+                on_progress("starting llmos in the background", 0.0)
+                if server.poll() is not None:
+                    said.seek(0)
+                    words = clean(said.read().decode(errors="replace")).strip().removeprefix("llmos: ")
+                    raise Unavailable(words or f"llmos left with exit code {server.returncode}", hint="llmos serve")
+                await asyncio.sleep(_LOOK)
 
 
 def _begin(options: Options, said: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -93,3 +87,12 @@ def _words(options: Options) -> Sequence[str]:
     model = ["--model", options.model] if options.model else []
     numbers = ["--streams", str(options.streams), "--window", str(options.window), "--way", options.way]
     return ["--home", str(options.home.root), *model, *numbers]
+
+
+def answers(home: Home) -> bool:
+    """Whether a llmos runs on a home."""
+    try:
+        ask(home, "ping")
+    except NotRunning:
+        return False
+    return True

@@ -42,6 +42,7 @@ async def session(options: Options) -> AsyncIterator[Running | Guest]:
                 await stack.enter_async_context(serve(seat))
             yield seat
             if isinstance(seat, Running):
+                ending.listen()
                 await _host_guests(seat)
 
 
