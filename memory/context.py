@@ -36,8 +36,8 @@ class Plan:
     messages: list[Message]
     leave: tuple[str, ...]
     back: tuple[Page, ...]
-    before: Stubs  # as they stood when it was made
     stubs: Stubs
+    version: int  # of the context when it was made
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Context:
         self._stubs = Stubs()
         self._clock = 0
         self._texts = 0
+        self._version = 0  # counts what moved
         self._clean()
         self._gone: set[str] = set()  # dropped, and perhaps still in the store
 
@@ -156,6 +157,7 @@ class Context:
                 self.out -= 1
             self._bared += [(handle, page.handle) for handle in page.covers]
         self._stubs = self._stubs.without(handles)
+        self._version += 1
         return len(found)
 
     def peek(self, handles: Iterable[str]) -> list[Page]:
@@ -193,13 +195,13 @@ class Context:
             raise TooLarge(sum(tokens[handle] for handle in whole), left, "what is to be in together")
         messages = [*self._messages([p for p in pages if p.handle not in gone], stubs), *extra]
         coming = [page for page in coming if page.handle not in gone]
-        return Plan(messages, tuple(gone), tuple(coming), self._stubs, stubs)
+        return Plan(messages, tuple(gone), tuple(coming), stubs, self._version)
 
     def apply(self, plan: Plan) -> None:
         """Let pages move as planned; those that have moved or gone meanwhile are left alone."""
         coming = [page for page in plan.back if self._is_out(page)]
         leave = [self._pages[handle] for handle in plan.leave if handle in self._pages]
-        alone = self._stubs == plan.before and len(leave) == len(plan.leave)
+        alone = self._version == plan.version
         self.store.put(leave)
         for page in coming:
             self._pages[page.handle] = page
@@ -208,7 +210,7 @@ class Context:
         self.out -= len(coming)
         self.faults += len(coming)
         self._evict(leave, plan.stubs if alone else self._stubs_after(leave, self._pages) if leave else self._stubs)
-        if coming and not alone:
+        if not alone:
             leave, stubs = self._fit(self._resident(), self.window, ())
             self.store.put(leave)
             self._evict(leave, stubs)
@@ -360,6 +362,7 @@ class Context:
             self._dirty.discard(page.handle)
         self.out += len(pages)
         self.evictions += len(pages)
+        self._version += 1
         self._stubs = stubs
 
     def _stubs_after(self, leaving: Sequence[Page], pages: Collection[str], new: int = 0) -> Stubs:

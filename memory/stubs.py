@@ -38,10 +38,11 @@ class Stubs:
         old = [line for line in self.lines if line[0] not in resident]
         lines = old + [(p.handle, _line(p)) for p in sorted(leaving, key=lambda p: p.place)]
         cut = max(0, len(lines) - min(LINES, window // TOKENS_A_LINE))
-        first, last = self.first, self.last
+        earlier, first, last = out - len(lines[cut:]), self.first, self.last
         if cut:
-            first, last = first or lines[0][0], lines[cut - 1][0]
-        return Stubs(tuple(lines[cut:]), out - len(lines[cut:]), first, last)
+            first = first or (lines[0][0] if earlier == cut else "")
+            last = lines[cut - 1][0]
+        return Stubs(tuple(lines[cut:]), earlier, first, last)
 
     def without(self, handles: Collection[str]) -> "Stubs":
         """Pages that were dropped leave no word behind."""
@@ -51,8 +52,8 @@ class Stubs:
         """One message, or none where nothing is out or the window is too small for it."""
         lines = [line for _, line in self.lines]
         if self.earlier > 0 and window >= TOKENS_A_LINE:
-            span = f", {self.first} to {self.last}" if self.first != self.last else f", {self.first}"
-            lines.insert(0, f"{self.earlier} earlier {'page' if self.earlier == 1 else 'pages'}{span}")
+            span = f"from {self.first} " if self.first and self.first != self.last else ""
+            lines.insert(0, f"{self.earlier} earlier, {span}to {self.last}" if self.last else f"{self.earlier} earlier")
         return [("tool", "\n".join([HEAD, *lines]))] if lines else []
 
 
