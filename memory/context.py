@@ -262,9 +262,9 @@ class Context:
         self._all = True
 
     def close(self) -> None:
-        """Give everything back."""
+        """Give the memory back; what is in the store goes with the record of the process's end."""
         self._pages.clear()
-        self.store.clear()
+        self._clean()
 
     def _clean(self) -> None:
         self._all = False
@@ -363,6 +363,7 @@ class Context:
         self.out += len(pages)
         self.evictions += len(pages)
         self._version += 1
+        self._header_changed |= stubs != self._stubs
         self._stubs = stubs
 
     def _stubs_after(self, leaving: Sequence[Page], pages: Collection[str], new: int = 0) -> Stubs:
@@ -407,7 +408,7 @@ class Context:
         return self._measure(messages) if messages else 0  # a template cannot show nothing
 
     def _added(self, message: Message) -> int:
-        """What it adds to a prompt: alone it would count the answer's beginning, and the template's own system message."""
+        """What it adds to a prompt: alone, the answer's beginning and the template's own system message would count."""
         return self._measure([message, message]) - self._measure([message])
 
 

@@ -129,7 +129,7 @@ class PageStore:
         resident = None if change.resident is None else json.dumps(change.resident)
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO contexts VALUES (?, ?)", (pid, state))
+            connection.execute(_HEAD, (pid, state))
             connection.executemany(_PUT, whole)
             connection.executemany(_MOVE, moved)
             connection.executemany("DELETE FROM pages WHERE pid = ? AND handle = ?", gone)
@@ -194,13 +194,12 @@ class PageStore:
     def clear(self) -> None:
         """Forget the context with all its pages and what was made of them."""
         with self._database.transaction() as connection:
-            for table in ("page_vectors", "page_terms", "pages", "contexts"):
+            for table in ("contexts", "pages"):
                 connection.execute(f"DELETE FROM {table} WHERE pid = ?", (self.pid,))
 
 
-_COLUMNS = (
-    "handle, role, kind, label, tokens, place, touched, importance, resident, recalled, part_of, covers, text"
-)
+_HEAD = "INSERT INTO contexts VALUES (?, ?) ON CONFLICT (pid) DO UPDATE SET state = excluded.state"
+_COLUMNS = "handle, role, kind, label, tokens, place, touched, importance, resident, recalled, part_of, covers, text"
 _ALL = f"SELECT {_COLUMNS} FROM pages"
 _PUT = (
     f"INSERT INTO pages (pid, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -223,10 +222,8 @@ def _values(pid: int, page: Page) -> tuple[Any, ...]:
 
 
 def _page(row: tuple[Any, ...]) -> Page:
-    (handle, role, kind, label, tokens, place, touched, importance, resident, recalled, part_of, covers, text) = row  # fmt: skip
+    handle, role, kind, label, tokens, place, touched, importance, resident, recalled, part_of, covers, text = row
     return Page(
         handle, role, Kind(kind), text, tokens, place, label, bool(resident), opening(text), importance, part_of,
         tuple(json.loads(covers)), touched, bool(recalled),
     )  # fmt: skip
-
-

@@ -27,7 +27,7 @@ def importance(pages: Sequence[Page]) -> list[Page]:
 
 
 def cost(pages: Sequence[Page]) -> list[Page]:
-    """What costs least to have again: what a query brought and would bring again, what a summary stands for; then age."""
+    """What costs least to have again: what a query brought and would bring again, what has a summary; then by age."""
     covered = {handle for page in pages if page.kind is Kind.SUMMARY for handle in page.covers}
 
     def rank(page: Page) -> int:

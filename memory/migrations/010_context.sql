@@ -35,7 +35,13 @@ CREATE TABLE page_terms (
     pid INTEGER NOT NULL, term TEXT NOT NULL, page INTEGER NOT NULL, times INTEGER NOT NULL,
     PRIMARY KEY (pid, term, page)
 ) WITHOUT ROWID;
-CREATE TRIGGER page_gone AFTER DELETE ON pages BEGIN
-    DELETE FROM page_vectors WHERE pid = old.pid AND page = old.id;
+CREATE TRIGGER context_gone AFTER DELETE ON contexts BEGIN -- all of a process at once, by ranges
+    DELETE FROM page_terms WHERE pid = old.pid;
+    DELETE FROM page_vectors WHERE pid = old.pid;
+    DELETE FROM pages WHERE pid = old.pid;
+END;
+CREATE TRIGGER page_gone AFTER DELETE ON pages
+WHEN EXISTS (SELECT 1 FROM page_vectors WHERE pid = old.pid AND page = old.id) BEGIN
     DELETE FROM page_terms WHERE pid = old.pid AND page = old.id;
+    DELETE FROM page_vectors WHERE pid = old.pid AND page = old.id;
 END;

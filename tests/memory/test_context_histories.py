@@ -12,7 +12,7 @@ from llmos.memory.pages import Kind, PageStore
 from llmos.memory.policies import POLICIES
 
 HISTORIES = 10_000
-WORDS = "ash birch cedar elm fir hazel larch oak pine rowan. willow, yew!\n\n".split(" ")
+WORDS = ["ash", "birch", "cedar", "elm", "fir", "hazel", "larch", "oak", "pine", "rowan.", "willow,", "yew!\n\n"]
 
 
 def measure(messages) -> int:
@@ -50,8 +50,12 @@ class History:
         actions = ["add"] * 6 + ["summary", "pin"] + (["fetch"] * 2 + ["drop", "recall", "recall"]) * bool(self.texts)
         action = self.draw.choice([*actions, "show", "show", "write", "fail", "restart", "tune"])
         getattr(self, action)()
+        assert self.context.view(0).used <= self.window
+        if self.draw.random() < 0.3:
+            self.look()
+
+    def look(self) -> None:
         view = self.context.view(10_000)
-        assert view.used <= self.window
         assert {page.handle for page in view.pages} == set(self.texts)
         assert {page.handle for page in view.pages if not page.resident and page.text} == set()
         assert view.out == sum(not page.resident for page in view.pages)
@@ -59,11 +63,11 @@ class History:
 
     def add(self, kind: Kind = Kind.DIALOGUE, covers: tuple[str, ...] = ()) -> None:
         text, role = self.text(), self.draw.choice(["user", "assistant", "tool"])
-        before = self.context.view(10_000)
+        before = self.context.view(5)
         try:
             pages = self.context.add(role, text, kind=kind, importance=self.draw.random(), covers=covers)
         except TooLarge:
-            assert self.context.view(10_000) == before
+            assert self.context.view(5) == before
             return
         assert len({page.handle for page in pages} & set(self.texts)) == 0
         held = {p.handle: p.text if p.resident else self.context.peek([p.handle])[0].text for p in pages}
@@ -80,11 +84,11 @@ class History:
         self.add(self.draw.choice([Kind.PINNED, Kind.SYSTEM]))
 
     def fetch(self) -> None:
-        handle, before = self.handle(), self.context.view(10_000)
+        handle, before = self.handle(), self.context.view(5)
         try:
             pages = self.context.fetch(handle)
         except TooLarge:
-            assert self.context.view(10_000).pages == before.pages or self.context.faults == before.faults
+            assert self.context.view(5) == before
             return
         assert sorted(page.handle for page in pages) == sorted(self.parts(handle))
         assert all(page.resident and page.text == self.texts[page.handle] for page in pages)
@@ -145,10 +149,11 @@ class History:
     def live(self, steps: int) -> None:
         for _ in range(steps):
             self.step()
+        self.look()
         for handle in sorted(self.texts):
             page = self.context.peek([handle]) or [p for p in self.context.view().pages if p.handle == handle]
             assert page[0].text == self.texts[handle], "a text was lost"
-        self.context.close()
+        self.context.store.clear()
         for table in ("pages", "contexts", "page_terms", "page_vectors"):
             assert self.database.one(f"SELECT count(*) FROM {table}") == (0,)
 
