@@ -1,8 +1,8 @@
 """A process and its children in one file, to go on from in another home: a zip of what the store has of them.
 
-    manifest.json   format, version of the store, model, pids, and the SHA-256 of every other member
-    state.json      rows by table, as lists in the order of ``columns``
-    in/NUMBER       what was handed in to them
+manifest.json   format, version of the store, model, pids, and the SHA-256 of every other member
+state.json      rows by table, as lists in the order of ``columns``
+in/NUMBER       what was handed in to them
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,11 @@ class Database:
             if version < len(known):
                 raise Damaged(f"{self.path} is of an older llmos", hint="start llmos once to bring it up to date")
             return
+        if self._connection.execute("PRAGMA auto_vacuum").fetchone()[0] == 0:
+            self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # pages that fall free can be given back
+            if version:  # a store of the first versions is made anew for that, unless the disk is too full
+                with suppress(sqlite3.OperationalError):
+                    self._connection.execute("VACUUM")
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ... import __version__
-from . import cli_apps, cli_machine, cli_models, cli_processes
+from . import cli_apps, cli_keep, cli_machine, cli_models, cli_processes
 from .options import Options
 
 EPILOG = """
@@ -36,6 +36,7 @@ app.command("exec", context_settings={"allow_interspersed_args": False})(cli_mac
 app.command()(cli_machine.doctor)
 app.command()(cli_machine.demo)
 app.command()(cli_machine.serve)
+app.command()(cli_keep.gc)
 
 
 @app.command()

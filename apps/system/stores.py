@@ -26,7 +26,8 @@ from ...kernel.errors import BadInput, HomeHeld
 from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.recall import Recall
-from .boot import recall_on
+from . import housekeeping
+from .boot import Running, recall_on
 from .client import NotRunning, request
 from .home import Home, HomeLock
 
@@ -49,7 +50,12 @@ class Stores:
     recall: Recall
 
 
-SERVICES: dict[str, Service] = {}
+SERVICES: dict[str, Service] = {"gc": housekeeping.gc}
+
+
+def stores_of(running: Running) -> Stores:
+    """Those of the llmos in this program."""
+    return Stores(running.home, running.machine.parts.database, running.machine.parts.recall)
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def test_damage_within_is_found(path):
     path.write_bytes(data)
     database = Database(path)
     with pytest.raises(Damaged, match="damaged"):
-        database.rows("SELECT handle FROM pages")
+        database.rows("SELECT * FROM pages")
     assert database.check() != []
     database.close()
 
