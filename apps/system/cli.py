@@ -37,6 +37,7 @@ app.command()(cli_machine.doctor)
 app.command()(cli_machine.demo)
 app.command()(cli_machine.serve)
 app.command()(cli_keep.gc)
+app.add_typer(cli_keep.backup, name="backup")
 
 
 @app.command()

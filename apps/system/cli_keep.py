@@ -1,9 +1,26 @@
 """`llmos gc` and `llmos backup`: what is kept, what is freed, and a copy of it all."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+
+class _Write(TyperGroup):
+    """``llmos backup FILE`` is ``llmos backup write FILE``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if any(not word.startswith("-") for word in args) and args[0] not in {*self.commands, "--help", "-h"}:
+            args = ["write", *args]
+        return super().parse_args(ctx, args)
+
+
+backup = typer.Typer(
+    cls=_Write,
+    help="Copy this home into one file, also while llmos works: llmos backup FILE. Models are left out.",
+    no_args_is_help=True,
+)
 _AS_JSON = typer.Option("--json", help="Print JSON and nothing else.")
 
 
@@ -23,3 +40,37 @@ def gc(
     from .keeping import run_gc
 
     run_gc(context.obj.home, days, keep, size, dry_run=dry_run, as_json=as_json)
+
+
+@backup.command()
+def write(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The file to be written.")],
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: Annotated[bool, _AS_JSON] = False,
+) -> None:
+    """Copy the home: store, settings, grants, installed apps. The copy is verified."""
+    from .keeping import run_backup
+
+    run_backup(context.obj.home, file, force=force, as_json=as_json)
+
+
+@backup.command()
+def verify(context: typer.Context, file: Path, as_json: Annotated[bool, _AS_JSON] = False) -> None:
+    """Say whether a backup is sound, and what is in it."""
+    from .keeping import run_verify
+
+    run_verify(file, as_json=as_json)
+
+
+@backup.command()
+def restore(
+    context: typer.Context,
+    file: Path,
+    force: Annotated[bool, typer.Option("--force", help="Put aside what the home holds.")] = False,
+    as_json: Annotated[bool, _AS_JSON] = False,
+) -> None:
+    """Make a home of a backup: the one that --home before the command names, or LLMOS_HOME."""
+    from .keeping import run_restore
+
+    run_restore(context.obj.home, file, force=force, as_json=as_json)
