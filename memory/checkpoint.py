@@ -1,14 +1,15 @@
 """A process and its children in one file, to go on from in another home: a zip of what the store has of them.
 
-    manifest.json   format, version of the store, model, pids, and the SHA-256 of every other member
-    state.json      rows by table, as lists in the order of ``columns``
-    in/NUMBER       what was handed in to them
+manifest.json   format, version of the store, model, pids, and the SHA-256 of every other member
+state.json      rows by table, as lists in the order of ``columns``
+in/NUMBER       what was handed in to them
 """
 
 import hashlib
 import json
 import sqlite3
 import zipfile
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,9 +24,11 @@ FORMAT = 1
 TABLES = {
     "processes": "SELECT * FROM processes WHERE pid = ?",
     "journal": (
-        "SELECT * FROM journal WHERE pid = ? AND n >= (SELECT saved_n FROM processes WHERE pid = journal.pid) ORDER BY n"
+        "SELECT * FROM journal WHERE pid = ? AND n >= (SELECT saved_n FROM processes WHERE pid = journal.pid)"
+        " ORDER BY n"
     ),
-    "pages": "SELECT * FROM pages WHERE pid = ?",
+    "contexts": "SELECT * FROM contexts WHERE pid = ?",
+    "pages": "SELECT * FROM pages WHERE pid = ? ORDER BY id",
     "mail": "SELECT * FROM mail WHERE pid = ? ORDER BY id",
 }
 """All that a process has in the store, by table; what came before its last saved state is history and stays behind."""
@@ -86,7 +89,16 @@ def read(path: Path) -> Checkpoint:
             store, model = int(manifest["store"]), str(manifest["model"])
     except FileNotFoundError:
         raise MissingFile(path, "no such file", hint="llmos checkpoint writes one") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, NotImplementedError) as problem:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        KeyError,
+        ValueError,
+        TypeError,
+        EOFError,
+        RuntimeError,
+        OSError,
+    ) as problem:
         raise DamagedFile(path, f"no sound checkpoint: {problem}", hint="write it again where it came from") from None
     if wrong:
         raise DamagedFile(path, f"{', '.join(wrong)} is damaged", hint="write it again where it came from")
@@ -121,10 +133,10 @@ def restore(
     for row in checkpoint.tables["journal"]:
         values = {"pid": pids[row["pid"]], "within": entries.get(row["within"], row["within"]), "id": None}
         entries[row["id"]] = _insert(connection, "journal", {**row, **values})
-    for table in ("pages", "mail"):
+    for table in ("contexts", "pages", "mail"):
         for row in checkpoint.tables[table]:
-            values = {"pid": pids[row["pid"]], **({"id": None} if table == "mail" else {})}
-            _insert(connection, table, {**row, **values})
+            fresh = {"id": None} if "id" in row else {}
+            _insert(connection, table, {**row, **fresh, "pid": pids[row["pid"]]})
     return pids
 
 
