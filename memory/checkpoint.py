@@ -99,7 +99,7 @@ def read(path: Path) -> Checkpoint:
         RuntimeError,
         OSError,
     ) as problem:
-        raise DamagedFile(path, f"no sound checkpoint: {problem}", hint="write it again where it came from") from None
+        raise DamagedFile(path, f"no sound checkpoint: {bad}", hint="write it again where it came from") from None
     if wrong:
         raise DamagedFile(path, f"{', '.join(wrong)} is damaged", hint="write it again where it came from")
     if store != len(scripts()):
