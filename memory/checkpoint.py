@@ -98,7 +98,7 @@ def read(path: Path) -> Checkpoint:
         EOFError,
         RuntimeError,
         OSError,
-    ) as problem:
+    ) as bad:
         raise DamagedFile(path, f"no sound checkpoint: {bad}", hint="write it again where it came from") from None
     if wrong:
         raise DamagedFile(path, f"{', '.join(wrong)} is damaged", hint="write it again where it came from")
