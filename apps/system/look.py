@@ -38,7 +38,7 @@ def processes(home: Home, *, everything: bool = False) -> list[Row]:
     if not everything:
         return living
     with _database(home) as database:
-        past = [] if database is None else Records(database, writer=False).listing(everything=True, limit=1000)
+        past = [] if database is None else Records(database).listing(everything=True, limit=1000)
     shown = {row["pid"] for row in living}
     rows = [{k: v for k, v in asdict(record).items() if k != "args"} for record in past if record.pid not in shown]
     return rows + living
@@ -51,7 +51,7 @@ def calls(home: Home, pid: int) -> tuple[Row, list[Row]]:
     with translated(), _database(home) as database:
         if database is None:
             raise NotFound(f"no process {pid}", hint="nothing has run in this home yet")
-        record = Records(database, writer=False).get(pid)
+        record = Records(database).get(pid)
         return asdict(record), [asdict(entry) for entry in entries(database, pid)]
 
 

@@ -43,8 +43,7 @@ class Talk:
             raise BadInput("the conversation is stopped", hint="fg goes on with it, new begins another")
         elif not self._waits.is_set():
             raise BadInput("the conversation is still answering", hint="fg shows it, new begins another")
-        for path, file in files.items():
-            self._process.files.hand_in(path, file)
+        self._running.machine.hand_in(self._process, files)
         self._hears = output
         self._waits.clear()
         self._lines.put_nowait(line)
