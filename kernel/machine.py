@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,15 +104,14 @@ class Machine:
         process = Process(
             pid, app, owner, rights, account, limits, priority, output, self._context(pid), files,
             parent=parent.pid if parent else None, spawned=spawned, args=dict(args or {}), stdin=stdin,
-            handed=dict(handed or {}),
+            handed=dict(handed or {}), came_back=parent is not None and parent.came_back,
         )  # fmt: skip
         self._begin(process, body, self._entering(process))
         return process
 
     def lost(self, record: Record, cause: OSFault) -> None:
         """Enter that a process of an earlier llmos cannot go on."""
-        columns = {"exit_code": cause.exit_code, "error": cause.message, "fault": cause.to_dict()}
-        self.parts.journal.post(self.parts.records.finishing(record.pid, **columns))
+        self.parts.journal.post(lost(self.parts.records, record.pid, cause))
 
     def _entering(self, process: Process) -> Write:
         return self.parts.records.entering(
@@ -153,7 +153,7 @@ class Machine:
             record.pid, record.app, record.owner, frozenset(life.rights), account, limits,
             Priority[record.priority.upper()], output, self._context(record.pid),
             self._files(record.owner, record.app, handed), parent=record.parent, spawned=life.spawned,
-            args=record.args, stdin=life.stdin, handed=handed, usage=usage, started_at=record.started,
+            args=record.args, stdin=life.stdin, handed=handed, usage=usage, started_at=record.started, came_back=True,
         )  # fmt: skip
 
     def _add_ended(self, parent: Process, record: Record) -> None:
@@ -196,6 +196,8 @@ class Machine:
 
     def hand_in(self, process: Process, files: Mapping[str, Path]) -> None:
         """Hand more files to a living process: path in its tree, file on the host."""
+        if not files:
+            return
         for path, file in files.items():
             process.files.hand_in(path, file)
         process.handed.update(files)
@@ -284,11 +286,12 @@ class Machine:
         """Send a signal; after KILL, returns when nothing of the process is left."""
         process = self.table.get(pid)
         self.parts.journal.event(pid, "signal", {"signal": signal.name})
-        if signal in (Signal.STOP, Signal.CONT) and process.alive:
-            self.parts.journal.post(self.parts.records.changing(pid, stopped=signal is Signal.STOP))
         deliver(process, signal, self.scheduler)
         if signal is Signal.KILL:
             await process.ended.wait()
+        elif signal in (Signal.STOP, Signal.CONT) and process.alive:
+            with suppress(MemoryFault):  # it has been heard; only a crash would not remember it
+                await self._on_disk(self.parts.records.changing(pid, stopped=signal is Signal.STOP))
 
     async def suspend(self, process: Process) -> None:
         """Take a process and its children off this machine; `revive` lets them go on where their journals end."""
@@ -345,10 +348,10 @@ class Machine:
         return self.scheduler.streams.in_use()
 
     async def close(self, *, suspend: bool = False) -> None:
-        """End every process, or let them go on another time; then end the machine."""
+        """End every process, then the machine. What came back from an earlier llmos, or all, may go on another time."""
         self._closing = True
         for process in self.table.living():
-            process.suspended = process.suspended or suspend
+            process.suspended = suspend or process.came_back
             deliver(process, Signal.KILL, self.scheduler)
         for process in self.table.living():
             await process.ended.wait()
@@ -365,3 +368,8 @@ def _book(account: Account, usage: Usage) -> None:
 
 def _plain_paths(handed: Mapping[str, Path]) -> dict[str, str]:
     return {path: str(file) for path, file in handed.items()}
+
+
+def lost(records: Records, pid: int, cause: OSFault) -> Write:
+    """Enter that a process which is not there any more has ended, and why."""
+    return records.finishing(pid, exit_code=cause.exit_code, error=cause.message, fault=cause.to_dict())

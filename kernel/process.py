@@ -99,6 +99,7 @@ class Process:
     cause: OSFault | None = None  # why the kernel ended it, where that was not a signal
     ending: bool = False  # its own code is over, the kernel tidies up
     suspended: bool = False  # it leaves this machine and will go on where its journal ends
+    came_back: bool = False  # it, or the root of its tree, was begun by an earlier llmos
     past: Replay | None = None  # what it did in earlier lives, as long as its code has not caught up
     owed: list[Write] = field(default_factory=list)  # what the journal could not take and has to hear of first
     saved: Any = None  # the state that it handed over last

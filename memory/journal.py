@@ -153,10 +153,11 @@ def appending(
     """Record that a process is about to make a call (`Asked`), or has made one that ``failed`` before it could be."""
     at = time.time()
     ok, reply, ended = (None, None, None) if failed is None else (False, _json(failed), at)
-    values = (pid, call, _json(args), at, ok, reply, ended, within, pid)
+    values = (pid, call, _json(args), at, ok, reply, ended, within, failed is not None, pid)
     sql = (
-        "INSERT INTO journal (pid, n, call, args, asked, ok, reply, ended, within)"
-        " SELECT ?, coalesce(max(n), 0) + 1, ?, ?, ?, ?, ?, ?, ? FROM journal WHERE pid = ? RETURNING id, n"
+        "INSERT INTO journal (pid, n, call, args, asked, ok, reply, ended, within, after)"
+        " SELECT ?, coalesce(max(n), 0) + 1, ?, ?, ?, ?, ?, ?, ?, iif(?, coalesce(max(n), 0) + 1, NULL)"
+        " FROM journal WHERE pid = ? RETURNING id, n"
     )
 
     def write(connection: sqlite3.Connection) -> Asked:

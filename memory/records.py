@@ -60,7 +60,18 @@ class Life:
 
 
 _ENTERED = {f.name for f in fields(Record)} - {"pid", "parent", "owner", "app", "args", "priority", "started"}
-_CHANGING = {"usage", "stopped", "collected", "result", "fault", "saved", "saved_n", "counts", "aliases"} | _ENTERED
+_CHANGING = {
+    "usage",
+    "handed",
+    "stopped",
+    "collected",
+    "result",
+    "fault",
+    "saved",
+    "saved_n",
+    "counts",
+    "aliases",
+} | _ENTERED
 _JSON = {"args", "rights", "limits", "handed", "usage", "result", "fault", "saved", "counts", "aliases"}
 
 
@@ -136,6 +147,15 @@ class Records:
         if not rows:
             raise Missing(f"no process {pid}", hint="llmos ps --all lists them")
         return dict(rows[0])
+
+
+def forget_the_dead(database: Database) -> None:
+    """Pages and mail of processes that have ended go: what was on its way when they did."""
+    with database.transaction() as connection:
+        for table in ("pages", "mail"):
+            connection.execute(
+                f"DELETE FROM {table} WHERE pid NOT IN (SELECT pid FROM processes WHERE finished IS NULL)"
+            )
 
 
 def _statement(sql: str, values: tuple[Any, ...]) -> Write:

@@ -49,6 +49,11 @@ class Talk:
         self._lines.put_nowait(line)
         return self._process
 
+    def adopt(self, process: Process) -> None:
+        """Go on with the conversation that an earlier shell had when it died; this is its output."""
+        self._process = process
+        process.came_back = False  # it ends with this shell, as its own would
+
     async def end(self) -> bool:
         """End the conversation, with all that it knows; False where there is none."""
         if self._process is None or not self._process.alive:
