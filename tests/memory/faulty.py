@@ -1,4 +1,4 @@
-"""Disks that fail, under the real code: a VFS of SQLite that writes down all that is done to files, and fails when told.
+"""Disks that fail, under the real code: a VFS of SQLite writes down all that is done to files, and fails when told.
 
 `Disk.connect` takes the place of `sqlite3.connect`. The files are real ones in a folder; a flush costs nothing, since
 what it would have kept is known from the log: `Log.after_power_loss` makes the files as a machine might find them that

@@ -39,9 +39,7 @@ def act(machine, view):
     """One action; what is to be seen afterwards, and whether it failed."""
     try:
         machine.act()
-    except Full as fault:
-        assert fault.message.count("\n") == 0
-        assert fault.hint
+    except Full:
         assert seen(machine.database) == view  # nothing of it is there
         return view, True
     return seen(machine.database), False
@@ -88,12 +86,13 @@ def test_every_action_is_done_or_fails_as_a_whole_and_later_ones_work(begun, tmp
 
 
 @pytest.mark.parametrize("code", [WRITE, SYNC, FULL])
-def test_a_store_that_cannot_be_opened_now_can_be_opened_later(begun, tmp_path, code):
-    first, failures = 1, 0
-    while True:
+@pytest.mark.parametrize("new", [True, False])
+def test_a_store_that_cannot_be_opened_now_can_be_opened_later(begun, tmp_path, code, new):
+    first, failures, over = 1, 0, False
+    while not over:
         path = tmp_path / str(first) / "llmos.db"
         path.parent.mkdir()
-        if first % 2:
+        if not new:
             shutil.copy(begun, path)
         disk = Disk()
         disk.trouble = Trouble(first, code, lasting=1000)
@@ -104,9 +103,7 @@ def test_a_store_that_cannot_be_opened_now_can_be_opened_later(begun, tmp_path, 
         over = disk.trouble.seen < first
         again = Database(path)
         assert again.check() == []
-        assert bool(seen(again)["journal"]) == bool(first % 2)
+        assert bool(seen(again)["journal"]) != new
         again.close()
-        if over and first > 3 * STEP:
-            break
         first += STEP
-    assert failures > 0
+    assert failures > 0 or not new  # one that is there already is opened without a write
