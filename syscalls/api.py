@@ -28,6 +28,7 @@ from ..kernel.errors import (
     LimitExceeded,
     NotFound,
     OSFault,
+    OutcomeUnknown,
     Storage,
     Terminated,
     TimedOut,
@@ -37,7 +38,8 @@ from . import calls as c
 
 __all__ = [
     "App", "AppFailed", "BadInput", "Denied", "HandedIn", "Interrupted", "LimitExceeded", "NotFound", "OSFault",
-    "Passage", "Positional", "Sentences", "Storage", "Sys", "Terminated", "TimedOut", "Unavailable", "c",
+    "OutcomeUnknown", "Passage", "Positional", "Sentences", "Storage", "Sys", "Terminated", "TimedOut", "Unavailable",
+    "c",
 ]  # fmt: skip
 
 Passage = c.Passage
@@ -255,6 +257,22 @@ class Sys:
         """Who am I, and what may I do?"""
         return await self._call("process.info", _request(c.Info, **fields), c.ProcessInfo)
 
+    async def save(self, state: Any, **fields: Any) -> None:
+        """Hand over the state (plain JSON values or a pydantic model) to come back from after llmos has died.
+
+        Coming back then takes a time that does not grow with the process's age. No other call may be under way.
+        """
+        plain = state.model_dump(mode="json") if isinstance(state, BaseModel) else state
+        await self._call("save", _request(c.Save, state=plain, **fields), c.Nothing)
+
+    async def load(self, model: type[M] | None = None, **fields: Any) -> Any:
+        """The state that was saved last, as a ``model`` where one is given; None where there is none.
+
+        An app that saves its state calls this before anything else, and goes on from what it gets.
+        """
+        state = (await self._call("load", _request(c.Load, **fields), c.Loaded)).state
+        return state if state is None or model is None else model.model_validate(state)
+
     # -- tools, sandbox, human, clock --
 
     async def tools(self, **fields: Any) -> list[c.ToolInfo]:
@@ -282,6 +300,10 @@ class Sys:
     async def sleep(self, seconds: float, **fields: Any) -> None:
         """Wait."""
         await self._call("sleep", _request(c.Sleep, seconds=seconds, **fields), c.Nothing)
+
+    async def random(self, **fields: Any) -> float:
+        """A number, at least 0 and below 1; after coming back the same again, as all that comes through ``Sys``."""
+        return (await self._call("random", _request(c.Random, **fields), c.Drawn)).value
 
     # -- output and input --
 

@@ -17,7 +17,7 @@ from ...memory.embedder import StaticEmbedder
 from ...memory.faults import Damaged
 from ...memory.journal import Journal
 from ...memory.recall import Recall
-from ...memory.records import Records
+from ...memory.records import Records, forget_the_dead
 from ...memory.tokens import BytePairTokens
 from ...memory.vectors import chroma
 from ...models.chat import ChatTemplate
@@ -71,6 +71,7 @@ async def boot(
             undo.callback(database.close)
             engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or _silent)
             undo.callback(engine.close)
+            forget_the_dead(database)
             journal = Journal(database)
             undo.callback(journal.close)
             embedder = _embedder()

@@ -18,7 +18,21 @@ from .files import (
     WriteFile,
 )
 from .memory import PORTION, Forget, Forgotten, Hit, Passage, Recall, Recalled, Remember, Remembered
-from .processes import Ended, Info, Kill, Mail, ProcessInfo, Receive, Send, Spawn, Spawned, Wait
+from .processes import (
+    Ended,
+    Info,
+    Kill,
+    Load,
+    Loaded,
+    Mail,
+    ProcessInfo,
+    Receive,
+    Save,
+    Send,
+    Spawn,
+    Spawned,
+    Wait,
+)
 from .text import (
     TEXTS,
     Choose,
@@ -35,7 +49,24 @@ from .text import (
     Sentences,
 )
 from .tools import CallTool, ListTools, ToolInfo, ToolResult, Tools
-from .world import Answered, Ask, Execute, Executed, Input, InputText, Now, Print, Progress, Ran, Run, Sleep, Step, Time
+from .world import (
+    Answered,
+    Ask,
+    Drawn,
+    Execute,
+    Executed,
+    Input,
+    InputText,
+    Now,
+    Print,
+    Progress,
+    Ran,
+    Random,
+    Run,
+    Sleep,
+    Step,
+    Time,
+)
 
 __all__ = [
     "PORTION",
@@ -52,6 +83,7 @@ __all__ = [
     "Counted",
     "CountedEach",
     "DeleteFile",
+    "Drawn",
     "Drop",
     "Embed",
     "Embedded",
@@ -76,6 +108,8 @@ __all__ = [
     "Label",
     "ListFiles",
     "ListTools",
+    "Load",
+    "Loaded",
     "Look",
     "Mail",
     "Message",
@@ -87,6 +121,7 @@ __all__ = [
     "ProcessInfo",
     "Progress",
     "Ran",
+    "Random",
     "ReadFile",
     "Recall",
     "Recalled",
@@ -97,6 +132,7 @@ __all__ = [
     "Request",
     "Role",
     "Run",
+    "Save",
     "SearchFiles",
     "Send",
     "Sentences",
