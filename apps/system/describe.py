@@ -133,11 +133,12 @@ def description_of(info: AppInfo) -> Description:
 
 
 def shown(info: AppInfo, result: Any) -> str:
-    """A result as the app itself shows it on a terminal."""
+    """A result, as the app returned it or in plain values, as the app itself shows it on a terminal."""
     if info.isolated:
         plain = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
         return str(_ask(info, ["show"], json.dumps(plain), "shown"))
-    return load(info.package).show(result)
+    app = load(info.package)
+    return app.show(_revived(app, result))
 
 
 def _ask(info: AppInfo, words: list[str], text: str, wanted: str) -> Any:
