@@ -146,7 +146,7 @@ async def _context(running: Running, exchange: Exchange) -> dict[str, Any]:
 
 async def _service(running: Running, exchange: Exchange) -> Any:
     parts = running.machine.parts
-    kept = stores.shared(running.home, parts.database, parts.recall)
+    kept = stores.Stores(running.home, parts.database, parts.recall)
     return await stores.answer(
         stores.begin(kept, str(exchange.asked["name"]), dict(exchange.asked["with"])), exchange.step
     )

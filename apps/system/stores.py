@@ -22,7 +22,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ...kernel.errors import BadInput, HomeHeld
 from ...kernel.translate import translated
@@ -67,14 +66,6 @@ SERVICES: dict[str, Service] = {
     "memory.import": memory_services.take_in,
     "memory.stats": memory_services.stats,
 }
-
-
-_SHARED: WeakKeyDictionary[Database, Stores] = WeakKeyDictionary()
-
-
-def shared(home: Home, database: Database, recall: Recall) -> Stores:
-    """The stores of a llmos that runs: one object as long as it does, for what is in it orders those who use it."""
-    return _SHARED.setdefault(database, Stores(home, database, recall))
 
 
 @contextmanager

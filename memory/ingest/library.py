@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from ..database import Database
 from ..faults import Held, Missing
@@ -27,15 +28,25 @@ class Listed:
     passages: int
 
 
+class _Locks:
+    """Of one database, for all who add to it and forget."""
+
+    def __init__(self) -> None:
+        self.parting = threading.RLock()  # see `Shelf`
+        self.adding = threading.Lock()  # released on whichever thread closes the generator
+
+
+_LOCKS: WeakKeyDictionary[Database, _Locks] = WeakKeyDictionary()
+
+
 class Library:
-    """Any thread; one object a home, since it orders those that add and forget."""
+    """Any thread, and any number of objects: those on one database wait for one another."""
 
     def __init__(self, database: Database, recall: Recall, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._recall = recall
         self._clock = clock
-        self._lock = threading.RLock()  # see `Shelf`
-        self._adding = threading.Lock()  # released on whichever thread closes the generator
+        self._locks = _LOCKS.setdefault(database, _Locks())
 
     def add(self, wanted: Wanted, place: Place) -> Generator[Progress, None, Summary]:
         """Bring a collection in step with files. Raises `Held` while another does that, and `BadPath`."""
@@ -105,12 +116,12 @@ class Library:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        if not self._adding.acquire(blocking=False):
+        if not self._locks.adding.acquire(blocking=False):
             raise Held("files are being added already", hint="wait until that is done, or end it with Ctrl-C")
         try:
             yield
         finally:
-            self._adding.release()
+            self._locks.adding.release()
 
     def _shelf(self, place: Place) -> Shelf:
-        return Shelf(self._database, self._recall, place, self._lock)
+        return Shelf(self._database, self._recall, place, self._locks.parting)
