@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from . import checks
 from .faults import Damaged, Full
 
 OnProgress = Callable[[float], None]
@@ -27,12 +28,12 @@ def snapshot(path: Path, copy: Path, on_progress: OnProgress | None = None) -> N
         target.execute("PRAGMA journal_mode = DELETE").fetchall()  # one file, with nothing beside it
 
 
-def checked(copy: Path) -> dict[str, int]:
+def checked(copy: Path, progress: checks.Progress = checks.unwatched) -> dict[str, int]:
     """The rows of each table of a copy, once all of it is gone through; raises `Damaged`."""
     with _translated(copy, copy), closing(_opened(copy)) as database:
-        wrong = [str(row[0]) for row in database.execute("PRAGMA integrity_check")]
-        if wrong != ["ok"]:
-            raise Damaged(f"{copy.name} is damaged: {wrong[0]}", hint="llmos doctor says what is wrong")
+        checks.install(database)
+        if wrong := next(checks.examine(database, progress), ""):
+            raise Damaged(f"{copy.name} is damaged: {wrong}", hint="llmos doctor says what is wrong")
         names = database.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
         ).fetchall()

@@ -9,12 +9,14 @@ import hashlib
 import json
 import sqlite3
 import zipfile
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .checks import COLUMN
 from .database import Database
 from .faults import DamagedFile, Missing, MissingFile
 from .migrations import scripts
@@ -23,9 +25,12 @@ FORMAT = 1
 TABLES = {
     "processes": "SELECT * FROM processes WHERE pid = ?",
     "journal": (
-        "SELECT * FROM journal WHERE pid = ? AND n >= (SELECT saved_n FROM processes WHERE pid = journal.pid) ORDER BY n"
+        "SELECT * FROM journal WHERE pid = ? AND n >= (SELECT saved_n FROM processes WHERE pid = journal.pid)"
+        " ORDER BY n"
     ),
-    "pages": "SELECT * FROM pages WHERE pid = ?",
+    "usages": "SELECT * FROM usages WHERE pid = ?",
+    "contexts": "SELECT * FROM contexts WHERE pid = ?",
+    "pages": "SELECT * FROM pages WHERE pid = ? ORDER BY id",
     "mail": "SELECT * FROM mail WHERE pid = ? ORDER BY id",
 }
 """All that a process has in the store, by table; what came before its last saved state is history and stays behind."""
@@ -86,8 +91,17 @@ def read(path: Path) -> Checkpoint:
             store, model = int(manifest["store"]), str(manifest["model"])
     except FileNotFoundError:
         raise MissingFile(path, "no such file", hint="llmos checkpoint writes one") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, NotImplementedError) as problem:
-        raise DamagedFile(path, f"no sound checkpoint: {problem}", hint="write it again where it came from") from None
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        KeyError,
+        ValueError,
+        TypeError,
+        EOFError,
+        RuntimeError,
+        OSError,
+    ) as bad:
+        raise DamagedFile(path, f"no sound checkpoint: {bad}", hint="write it again where it came from") from None
     if wrong:
         raise DamagedFile(path, f"{', '.join(wrong)} is damaged", hint="write it again where it came from")
     if store != len(scripts()):
@@ -113,7 +127,7 @@ def restore(
         parent = row["parent"]
         handed = {name: str(files.get(member, member)) for name, member in json.loads(row["handed"]).items()}
         aliases = {**{k: pids.get(v, v) for k, v in json.loads(row["aliases"]).items()}, **moved}
-        values = {"pid": pids[row["pid"]], "parent": pids.get(parent), "handed": json.dumps(handed)}
+        values = {"pid": pids[row["pid"]], "parent": pids.get(parent), "handed": json.dumps(handed), "stopped": 0}
         if parent not in pids:
             values["spawned"] = None
         _insert(connection, "processes", {**row, **values, "aliases": json.dumps(aliases)})
@@ -121,10 +135,10 @@ def restore(
     for row in checkpoint.tables["journal"]:
         values = {"pid": pids[row["pid"]], "within": entries.get(row["within"], row["within"]), "id": None}
         entries[row["id"]] = _insert(connection, "journal", {**row, **values})
-    for table in ("pages", "mail"):
+    for table in ("usages", "contexts", "pages", "mail"):
         for row in checkpoint.tables[table]:
-            values = {"pid": pids[row["pid"]], **({"id": None} if table == "mail" else {})}
-            _insert(connection, table, {**row, **values})
+            fresh = {"id": None} if "id" in row else {}
+            _insert(connection, table, {**row, **fresh, "pid": pids[row["pid"]]})
     return pids
 
 
@@ -145,6 +159,8 @@ def _rows(connection: sqlite3.Connection, sql: str, pids: Sequence[int]) -> Rows
         cursor = connection.execute(sql, (pid,))
         names = [column[0] for column in cursor.description]
         found += [dict(zip(names, row, strict=True)) for row in cursor]
+    for row in found:
+        row.pop(COLUMN, None)  # SQLite computes it anew
     return found
 
 

@@ -95,7 +95,7 @@ def remove(database: Database, trees: Sequence[Tree]) -> Generator[int, None, No
             while gone := _cut(database, pid):
                 yield gone
             with database.transaction() as connection:
-                for table in ("contexts", "mail", "process_sizes", "processes"):
+                for table in ("contexts", "mail", "usages", "process_sizes", "processes"):
                     connection.execute(f"DELETE FROM {table} WHERE pid = ?", (pid,))
             yield 1
 

@@ -67,7 +67,7 @@ def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
             yield archive, manifest
     except _BROKEN as wrong:
         what = str(wrong).splitlines()[0] if str(wrong) else type(wrong).__name__
-        raise Storage(f"{path} is no backup, or is damaged or cut short: {what}", hint="use another") from None
+        raise Storage(f"{path} is no backup, or is damaged or cut short: {what}", hint="use another backup") from None
 
 
 def pieces(archive: zipfile.ZipFile, manifest: Manifest, name: str) -> Iterator[bytes]:

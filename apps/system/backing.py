@@ -43,8 +43,8 @@ def write(home: Home, target: Path, on_progress: OnProgress, *, force: bool = Fa
         need_room(target.parent, home.database.stat().st_size)
         copy, part = Path(folder, STORE), Path(folder, "part")
         backup.snapshot(home.database, copy, lambda share: on_progress("copying the store", share))
-        on_progress("verifying the copy", 0.0)
-        manifest = _packed(home, copy, part, backup.checked(copy), on_progress)
+        rows = backup.checked(copy, lambda _, share: on_progress("verifying the copy", share))
+        manifest = _packed(home, copy, part, rows, on_progress)
         with opened(part) as (archive, found):
             for _, data in contents(archive, found, on_progress):
                 read(data)

@@ -94,8 +94,10 @@ def _unpacked(path: Path, folder: Path, on_progress: OnProgress, only: str | Non
             mode = archive.getinfo(BELOW + name).external_attr >> 16
             with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o700 | 0o600), "wb") as file:
                 read(data, file)
-    on_progress("verifying the store", 1.0)
-    if not (folder / STORE).is_file() or backup.checked(folder / STORE) != manifest.rows:
+    sound = STORE in manifest.files and backup.checked(
+        folder / STORE, lambda _, share: on_progress("verifying the store", share)
+    )
+    if sound != manifest.rows:
         raise Storage(f"{path} holds another store than it says", hint="use another backup")
     if only is None:
         for name, link in manifest.links.items():
@@ -108,7 +110,8 @@ def _place(folder: Path, name: str) -> Path:
     place = Path(os.path.normpath(folder / name))
     if not place.is_relative_to(folder) or place == folder or "\0" in name:
         raise Storage(f"a file of the backup is called {name!r}", hint="use another backup")
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for above in reversed([above for above in place.parents if above.is_relative_to(folder)]):
+        above.mkdir(mode=0o700, exist_ok=True)
     if not place.parent.resolve().is_relative_to(folder):  # through a link that the backup brought
         raise Storage(f"a file of the backup lies at {name!r}", hint="use another backup")
     return place

@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
@@ -38,9 +38,9 @@ class Retention(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    days: Annotated[float | None, BeforeValidator(_limit), Field(ge=0)] = 90.0
-    processes: Annotated[int | None, BeforeValidator(_limit), Field(ge=0)] = 10_000
-    size: Annotated[int | None, BeforeValidator(_bytes), Field(ge=0)] = 2**30
+    days: Annotated[NonNegativeFloat | None, BeforeValidator(_limit)] = 90.0
+    processes: Annotated[NonNegativeInt | None, BeforeValidator(_limit)] = 10_000
+    size: Annotated[NonNegativeInt | None, BeforeValidator(_bytes)] = 2**30
 
     @property
     def keep(self) -> Keep:

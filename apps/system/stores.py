@@ -20,13 +20,17 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
 from typing import Any
 
 from ...kernel.errors import BadInput, HomeHeld
 from ...kernel.translate import translated
 from ...memory.database import Database
+from ...memory.ingest.library import Library
 from ...memory.recall import Recall
-from . import housekeeping
+from ...memory.records import Records
+from . import checkpoints, housekeeping, memory_services
 from .boot import Running, recall_on
 from .client import NotRunning, request
 from .home import Home, HomeLock
@@ -48,14 +52,33 @@ class Stores:
     home: Home
     database: Database
     recall: Recall
+    new_pid: Callable[[], int]  # a pid that was never used in this home
+    model: str | None = None  # the name of the model that computes, where one does
+
+    @cached_property
+    def library(self) -> Library:
+        """The files that are remembered."""
+        return Library(self.database, self.recall)
 
 
-SERVICES: dict[str, Service] = {"gc": housekeeping.gc}
+SERVICES: dict[str, Service] = {
+    "memory.add": memory_services.add,
+    "memory.search": memory_services.search,
+    "memory.ls": memory_services.ls,
+    "memory.forget": memory_services.forget,
+    "memory.export": memory_services.export,
+    "memory.import": memory_services.take_in,
+    "memory.stats": memory_services.stats,
+    "process.checkpoint": checkpoints.write,
+    "process.restore": checkpoints.read,
+    "gc": housekeeping.gc,
+}
 
 
 def stores_of(running: Running) -> Stores:
     """Those of the llmos in this program."""
-    return Stores(running.home, running.machine.parts.database, running.machine.parts.recall)
+    parts, new_pid = running.machine.parts, running.machine.table.new_pid
+    return Stores(running.home, parts.database, parts.recall, new_pid, running.model)
 
 
 @contextmanager
@@ -68,7 +91,8 @@ def opened(home: Home) -> Iterator[Stores]:
             undo.callback(database.close)
             recall = recall_on(home, database)
             undo.callback(recall.close)
-        yield Stores(home, database, recall)
+            pids = count(Records(database).next_pid())
+        yield Stores(home, database, recall, lambda: next(pids))
 
 
 def use(home: Home, name: str, on_step: Callable[[dict[str, Json]], None] | None = None, /, **fields: Json) -> Json:
