@@ -129,7 +129,7 @@ processes = st.lists(
 limits = st.one_of(st.none(), st.integers(0, 8))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(processes, limits, limits, limits)
 def test_whatever_goes_no_living_tree_is_touched(tmp_path_factory, found, days, most, size):
     database = Database(tmp_path_factory.mktemp("store") / "llmos.db")

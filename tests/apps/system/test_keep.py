@@ -236,7 +236,7 @@ def test_flipped_bits_never_pass(full, llmos, tmp_path):
     llmos(full, file)
     data = file.read_bytes()
     sound = 0
-    for place in range(0, len(data), max(1, len(data) // 60)):
+    for place in range(0, len(data), max(1, len(data) // 30)):
         broken = bytearray(data)
         broken[place] ^= 0x10
         file.write_bytes(broken)
