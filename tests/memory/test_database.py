@@ -147,12 +147,12 @@ def test_damage_within_is_found(path):
     assert database.check() == []
     database.close()
     data = bytearray(path.read_bytes())
-    page = data.rindex(b"p199") // 4096 * 4096
+    page = data.rindex(b"p199user") // 4096 * 4096
     data[page : page + 64] = b"\xff" * 64
     path.write_bytes(data)
     database = Database(path)
     with pytest.raises(Damaged, match="damaged"):
-        database.rows("SELECT handle FROM pages")
+        database.rows("SELECT * FROM pages")
     assert database.check() != []
     database.close()
 
