@@ -143,15 +143,12 @@ async def facts_found(turns: int, count: int, window: int) -> dict:
     async def main(sys: Sys, process) -> dict:
         await sys.add(SYSTEM, role="system", kind="system")
         await converse(sys, talk)
-        context, found = process.context, {}
-        for k in (0, 1, 3, 5, 10, 20, 40):
-            hits = 0
-            for fact in told:
-                handles = running.machine.pages.search(process.pid, fact.question, k, context.resident()) if k else []
-                plan = context.plan(ROOM, [("user", fact.question)], context.peek(handles))
-                hits += in_sight(plan.messages, fact)
-            found[k] = round(hits / count, 3)
-        return found
+        context, hits = process.context, dict.fromkeys((0, 1, 3, 5, 10, 20, 30, 40), 0)
+        for fact in told:
+            pages = context.peek(running.machine.pages.search(process.pid, fact.question, 40, context.resident()))
+            for k in hits:
+                hits[k] += in_sight(context.plan(ROOM, [("user", fact.question)], pages[:k]).messages, fact)
+        return {k: round(n / count, 3) for k, n in hits.items()}
 
     async with machine(window) as running:
         by_recall = await run(running, main)

@@ -53,6 +53,7 @@ class ContextView:
     policy: str
     low: float
     stubs: str  # as they stand in the window
+    stub_tokens: int
 
 
 class Context:
@@ -227,10 +228,11 @@ class Context:
         resident = self._resident()
         pages = sorted([*away[max(0, len(away) - out) :], *(replace(page) for page in resident)], key=_order)
         used = self._tokens(self._messages(resident, self._stubs))
-        stubs = "".join(text for _, text in self._stubs.messages(self.window))
+        stubs = self._stubs.messages(self.window)
         return ContextView(
-            self.window, used, tuple(pages), self.out, self.faults, self.evictions, self.policy, self.low, stubs
-        )
+            self.window, used, tuple(pages), self.out, self.faults, self.evictions, self.policy, self.low,
+            "".join(text for _, text in stubs), sum(self._added(message) for message in stubs),
+        )  # fmt: skip
 
     def resident(self) -> frozenset[str]:
         """Handles of the pages in the window."""

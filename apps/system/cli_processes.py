@@ -32,7 +32,8 @@ def log(
 ) -> None:
     """What a process asked for and got, call by call."""
     from .display import out, print_json
-    from .look import as_it_stands, call_lines, calls, page_lines, pages_of, process_head
+    from .look import as_it_stands, call_lines, calls, pages_of, process_head
+    from .window import Window
 
     home = context.obj.home
     if pages:
@@ -40,7 +41,7 @@ def log(
         if as_json:
             print_json(view)
         else:
-            out().print(page_lines(view))
+            out().print(Window(view))
         return
     record, entries = calls(home, pid)
     if as_json:

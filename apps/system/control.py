@@ -4,7 +4,7 @@ JSON lines over a socket in HOME/run that only its user may open:
 
     {"call": "ps"}                                 ->  {"ok": [row, ...]}
     {"call": "kill", "pid": 3, "signal": "TERM"}   ->  {"ok": null}
-    {"call": "context", "pid": 3}                  ->  {"ok": {"window", "used", "pages", "faults", "evictions"}}
+    {"call": "context", "pid": 3}                  ->  {"ok": `window.context`}
     {"call": "ping"}                               ->  {"ok": {"pid"}}
     anything else                                  ->  {"error": {"code", "message", "hint", "details"}}
 """
@@ -20,10 +20,11 @@ from typing import Any
 
 from ...kernel.errors import BadInput, OSFault
 from ...kernel.machine import Machine
-from ...kernel.process import Process, Signal
+from ...kernel.process import Signal
 from .boot import Running
 from .client import SOCKET, short_path
 from .comeback import end_suspended
+from .window import context
 
 PATIENCE = 2.0
 """Seconds that answers under way have when llmos ends: whoever sent the KILL that ends it still hears so."""
@@ -124,20 +125,3 @@ async def kill(machine: Machine, pid: int, name: str) -> None:
     if not machine.table.get(pid).alive:
         raise BadInput(f"process {pid} has ended", hint="llmos ps lists those that live")
     await machine.signal(pid, Signal[name.upper()])
-
-
-def context(process: Process) -> dict[str, Any]:
-    """The window of a living process in plain values, pages in their order. Raises `BadInput` for an ended one."""
-    if not process.alive:
-        raise BadInput(f"process {process.pid} has ended", hint="only living processes have pages")
-    view = process.context.view()
-    pages = [
-        {
-            "handle": page.handle, "role": page.role, "kind": page.kind.value, "label": page.label,
-            "tokens": page.tokens, "resident": page.resident, "text": page.text,
-        }
-        for page in view.pages
-    ]  # fmt: skip
-    return {
-        "window": view.window, "used": view.used, "faults": view.faults, "evictions": view.evictions, "pages": pages,
-    }  # fmt: skip
