@@ -121,7 +121,8 @@ class Context:
             self._lookup(handle)
         new = self._made(role, text, kind, label, importance, tuple(covers))
         pages = sorted([*self._pages.values(), *new], key=_order)
-        leave, stubs = self._fit(pages, self.window, (), new=len(new))
+        late = [page.handle for page in reversed(new)] if not kind.pinned else []
+        leave, stubs = self._fit(pages, self.window, (), late, len(new))
         admit(len(new))
         self.store.put(leave)  # what is not in the store must not leave
         self._texts += 1
@@ -341,21 +342,26 @@ class Context:
         if floor > room:
             raise TooLarge(floor, max(room, 0), "what must stay in the window")
 
-        def stubs(count: int) -> Stubs:
-            return self._stubs_after(order[:count], {page.handle for page in pages}, new)
+        handles = {page.handle for page in pages}
 
         @cache
-        def size(count: int) -> int:
-            gone = {page.handle for page in order[:count]}
-            return self._size([p for p in pages if p.handle not in gone], stubs(count), extra)
+        def stubs(count: int) -> Stubs:
+            return self._stubs_after(order[:count], handles, new)
 
-        for limit, most in ((floor + int(self.low * (room - floor)), soon), (room, len(order))):
-            # The more leave, the less is left; but a part that leaves from amid its text cuts one message in two.
-            count = bisect_left(range(most), True, key=lambda n, limit=limit: size(n) <= limit)  # type: ignore[misc]
-            count = next((n for n in range(count, most + 1) if size(n) <= limit), most + 1)
+        @cache
+        def size(count: int, told: bool) -> int:
+            gone = {page.handle for page in order[:count]}
+            rest = [page for page in pages if page.handle not in gone]
+            return self._size(rest, stubs(count) if told else Stubs(), extra)
+
+        goal = floor + int(self.low * (room - floor))
+        # The more leave, the less is left; but a part that leaves from amid its text cuts one message in two.
+        for limit, most, told in ((goal, soon, True), (room, soon, True), (room, len(order), False)):
+            count = bisect_left(range(most), True, key=lambda n, limit=limit, told=told: size(n, told) <= limit)  # type: ignore[misc]
+            count = next((n for n in range(count, most + 1) if size(n, told) <= limit), most + 1)
             if count <= most:
-                return order[:count], stubs(count)
-        return order, Stubs()  # not even the stubs fit beside what must stay
+                return order[:count], stubs(count) if told else Stubs()
+        raise AssertionError("what must stay fits, but not by itself")
 
     def _evict(self, pages: list[Page], stubs: Stubs) -> None:
         for page in pages:

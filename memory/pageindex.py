@@ -25,7 +25,7 @@ from .recall import SIMILARITY_SHARE
 from .vectors import similarities
 
 BATCH = 200  # pages indexed in one transaction: some 100 ms, in which all others wait
-LEAST = 0.3  # cosine from which on a page is found that shares no word with the query
+LEAST = 0.35  # cosine from which on a page is found that shares no word with the query
 CANDIDATES = 60  # pages whose sentences are looked at one by one: some 30 ms
 SENTENCE_SHARE = 0.6  # of a page's best sentence in its score; measured, see decision 0010
 _TURN_SECONDS = 0.001
