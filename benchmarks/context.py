@@ -99,7 +99,7 @@ async def paged(sys: Sys, process, talk) -> list[tuple[int, int]]:
 
 async def sliding(sys: Sys, process, talk) -> list[tuple[int, int]]:
     """The same with the latest messages that fit, as chat programs do it."""
-    measure, window = process.context._measure, process.context.window
+    measure, window = process.context._renderer.measure, process.context.window
     messages: list[tuple[str, str]] = []
     counted = []
     for said, answer in talk:

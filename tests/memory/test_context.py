@@ -1,10 +1,11 @@
 from itertools import pairwise
 
 import pytest
-from llmos.memory.context import PAGE, Context
+from llmos.memory.context import Context
 from llmos.memory.faults import Full, Missing, TooLarge
 from llmos.memory.pages import Kind, PageStore
 from llmos.memory.policies import POLICIES
+from llmos.memory.rendering import PAGE
 
 
 def measure(messages) -> int:
