@@ -135,6 +135,7 @@ class Machine:
         process.mailbox.extend(mail.waiting(self.parts.database, record.pid))
         past = entries(self.parts.database, record.pid, above=life.saved_n)
         process.past = Replay(past, saved=life.saved_n > 0, counts=life.counts)
+        process.past.paused = lambda: not process.going.is_set()
         process.counts.update(process.past.counts)
         process.saved, process.aliases = life.saved, life.aliases
         if process.past.over:
@@ -265,6 +266,7 @@ class Machine:
         try:
             process.context.close()
             if not process.suspended:
+                self.parts.journal.post(self.parts.records.using(process.pid, process.usage.kept()))
                 await self._on_disk(self.parts.records.finishing(process.pid, **self._final(process)))
         except (MemoryFault, OSError) as problem:  # a full disk must keep nobody from ending
             if process.error is None:
@@ -279,7 +281,7 @@ class Machine:
         row = process.row()
         result = process.result.model_dump(mode="json") if isinstance(process.result, BaseModel) else process.result
         fault = process.error.to_dict() if process.error else None
-        return {**{name: row[name] for name in names}, "usage": process.usage.kept(), "result": result, "fault": fault}
+        return {**{name: row[name] for name in names}, "result": result, "fault": fault}
 
     async def _on_disk(self, write: Write) -> Any:
         return await asyncio.wrap_future(self.parts.journal.post(write))

@@ -20,6 +20,7 @@ from .stubs import Stubs
 
 LOW = 0.5  # of the room for pages that may leave: down to here they leave, once one has to
 BACK = 0.5  # of the same room: what a query may bring back
+NEAR = 0.85  # of the window: below that the sum of its pages' tokens tells that it is not full, and nothing is rendered
 LISTED = 100  # pages that are out, in a look
 
 
@@ -75,6 +76,7 @@ class Context:
         self._texts = 0
         self._version = 0  # counts what moved
         self._ledger = Ledger()
+        self._told = (self._stubs, 0)  # stubs and their tokens
 
     @classmethod
     def restore(cls, window: int, measure: Measure, store: PageStore) -> "Context":
@@ -119,7 +121,9 @@ class Context:
         new = self._renderer.cut(whole)
         pages = in_order([*self._pages.values(), *new])
         late = [page.handle for page in reversed(new)] if not kind.pinned else []
-        leave, stubs = self._fit(pages, self.window, (), late, len(new))
+        leave, stubs = [], self._stubs
+        if sum(page.tokens for page in pages) + self._stub_tokens() > self.window * NEAR:
+            leave, stubs = self._fit(pages, self.window, (), late, len(new))
         admit(len(new))
         self.store.put(leave)  # what is not in the store must not leave
         self._texts += 1
@@ -224,7 +228,7 @@ class Context:
         stubs = self._stubs.messages(self.window)
         return ContextView(
             self.window, used, tuple(pages), self.out, self.faults, self.evictions, self.policy, self.low,
-            "".join(text for _, text in stubs), sum(self._renderer.added(message) for message in stubs),
+            "".join(text for _, text in stubs), self._stub_tokens(),
         )  # fmt: skip
 
     def resident(self) -> frozenset[str]:
@@ -341,6 +345,12 @@ class Context:
 
     def _is_out(self, page: Page) -> bool:
         return page.handle not in self._pages and page.handle not in self._ledger.gone
+
+    def _stub_tokens(self) -> int:
+        if self._told[0] is not self._stubs:
+            messages = self._stubs.messages(self.window)
+            self._told = (self._stubs, sum(self._renderer.added(message) for message in messages))
+        return self._told[1]
 
     def _resident(self) -> list[Page]:
         return in_order(self._pages.values())
