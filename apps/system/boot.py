@@ -74,7 +74,7 @@ async def boot(
             journal = Journal(database)
             undo.callback(journal.close)
             embedder = _embedder()
-            recall = Recall(database, embedder, chroma(home.root / "index"))
+            recall = recall_on(home, database)
             undo.callback(recall.close)
         parts = Parts(home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox())
         machine = Machine(parts)
@@ -86,6 +86,11 @@ async def boot(
             yield Running(home, machine, launcher, gate, tools)
         finally:
             await machine.close()
+
+
+def recall_on(home: Home, database: Database) -> Recall:
+    """The passages of a home; also for commands that need no engine."""
+    return Recall(database, _embedder(), chroma(home.root / "index"))
 
 
 @cache

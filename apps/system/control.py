@@ -6,6 +6,7 @@ JSON lines over a socket in HOME/run that only its user may open:
     {"call": "kill", "pid": 3, "signal": "TERM"}   ->  {"ok": null}
     {"call": "context", "pid": 3}                  ->  {"ok": {"window", "used", "pages", "faults", "evictions"}}
     {"call": "ping"}                               ->  {"ok": {"pid"}}
+    {"call": "service", "name": "memory.ls", "with": {…}}  ->  {"step": {…}} as it goes on, then {"ok": …}; see `stores`
     anything else                                  ->  {"error": {"code", "message", "hint", "details"}}
 """
 
@@ -13,7 +14,7 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,12 @@ from ...kernel.machine import Machine
 from ...kernel.process import Process, Signal
 from .boot import Running
 from .client import SOCKET, short_path
+from .stores import Json, Stores, answer, begin
+
+Send = Callable[[dict[str, Json]], Awaitable[None]]
+
+LONGEST = 2**24
+"""Bytes of a request: twice what a command line can hold."""
 
 PATIENCE = 2.0
 """Seconds that answers under way have when llmos ends: whoever sent the KILL that ends it still hears so."""
@@ -43,6 +50,8 @@ class _Lines:
             await asyncio.wait(self.answering, timeout=PATIENCE)
         for line in self.open:
             line.cancel()
+        if self.open:  # what a service does on a thread ends before its stores are closed
+            await asyncio.wait(self.open)
 
 
 @asynccontextmanager
@@ -54,14 +63,15 @@ async def serve(running: Running) -> AsyncIterator[None]:
     with short_path(running.home.run) as folder:
         listener.bind(f"{folder}/{SOCKET}")
         os.chmod(path, 0o600)
-    lines = _Lines()
+    lines, parts = _Lines(), running.machine.parts
+    stores = Stores(running.home, parts.database, parts.recall)
 
     def opened(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = asyncio.ensure_future(_converse(running.machine, reader, writer, lines))
+        line = asyncio.ensure_future(_converse(running.machine, stores, reader, writer, lines))
         lines.open.add(line)
         line.add_done_callback(lines.open.discard)
 
-    server = await asyncio.start_unix_server(opened, sock=listener)
+    server = await asyncio.start_unix_server(opened, sock=listener, limit=LONGEST)
     try:
         yield
     finally:
@@ -71,15 +81,20 @@ async def serve(running: Running) -> AsyncIterator[None]:
 
 
 async def _converse(
-    machine: Machine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lines: _Lines
+    machine: Machine, stores: Stores, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lines: _Lines
 ) -> None:
     me = asyncio.current_task()
     assert me is not None
+
+    async def send(step: dict[str, Json]) -> None:
+        writer.write(json.dumps({"step": step}).encode() + b"\n")
+        await writer.drain()
+
     try:
         with suppress(ConnectionError, ValueError):  # gone, or a line longer than the reader takes
             while not lines.closing and (line := await reader.readline()):
                 lines.answering.add(me)
-                writer.write(await _reply(machine, line))
+                writer.write(await _reply(machine, stores, line, send))
                 await writer.drain()
                 lines.answering.discard(me)
     finally:
@@ -87,15 +102,15 @@ async def _converse(
         writer.close()
 
 
-async def _reply(machine: Machine, line: bytes) -> bytes:
+async def _reply(machine: Machine, stores: Stores, line: bytes, send: Send) -> bytes:
     try:
-        answer = {"ok": await _answer(machine, line)}
+        reply = {"ok": await _answer(machine, stores, line, send)}
     except OSFault as fault:
-        answer = {"error": fault.to_dict()}
-    return json.dumps(answer).encode() + b"\n"
+        reply = {"error": fault.to_dict()}
+    return json.dumps(reply).encode() + b"\n"
 
 
-async def _answer(machine: Machine, line: bytes) -> Any:
+async def _answer(machine: Machine, stores: Stores, line: bytes, send: Send) -> Any:
     try:
         asked = dict(json.loads(line))
     except (ValueError, TypeError):
@@ -109,6 +124,8 @@ async def _answer(machine: Machine, line: bytes) -> Any:
             return await kill(machine, pid, name)
         case {"call": "context", "pid": int(pid)}:
             return context(machine.table.get(pid))
+        case {"call": "service", "name": str(name), "with": dict(fields)}:
+            return await answer(begin(stores, name, fields), send)
     raise BadInput(f"no such request: {asked.get('call')!r}", hint="this llmos may be of another version")
 
 
