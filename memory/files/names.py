@@ -35,17 +35,23 @@ def names_of(path: str, above: int = 0) -> tuple[str, ...]:
 
 def folder_of(path: str, above: int = 0) -> tuple[str, ...]:
     """The names in the path of a folder, none for the root itself."""
-    return names_of(path, above) if path.strip("/.") or ".." in path or path.startswith("/") else ()
+    return names_of(path, above) if path.strip("/.") or ".." in path else ()
+
+
+def hides(character: str) -> str:
+    """What a character is that a reader does not see, or takes for another; "" for all others."""
+    kind = unicodedata.category(character)
+    like = "a character that looks like another" if kind == "Zs" and character != " " else ""
+    return _HIDDEN.get(kind, like) or ("a character that looks like a slash" if character in _LIKE_A_SLASH else "")
 
 
 def _wrong(name: str) -> str:
     """What is wrong with a name, "" for a good one."""
     for place, character in enumerate(name):
-        kind = unicodedata.category(character)
-        if kind in _HIDDEN and not (character in _JOINERS and _joins(name, place)):
-            return f"it holds {_HIDDEN[kind]} (U+{ord(character):04X})"
-        if (kind == "Zs" and character != " ") or character == "\\" or character in _LIKE_A_SLASH:
-            return f"U+{ord(character):04X} looks like something else"
+        if hides(character) and not (character in _JOINERS and _joins(name, place)):
+            return f"it holds {hides(character)} (U+{ord(character):04X})"
+        if character == "\\":
+            return "it holds a backslash"
     if len(name.encode()) > LONGEST_NAME:
         return f"it is longer than {LONGEST_NAME} bytes"
     if name != name.strip() or not name.strip("."):
