@@ -9,11 +9,13 @@
     ├── Unavailable              unavailable   69     a part of the machine is missing, busy or broken
     │   ├── HomeHeld             home_held     69     another llmos writes this LLMOS_HOME
     │   ├── ModelUnusable        model         69     a model file is damaged, unsupported or too large
+    │   ├── OutcomeUnknown       unknown       69     llmos died during the call, and nobody knows if it took effect
     │   └── NoSandbox            no_sandbox    69     too few layers of isolation on this machine
     ├── Storage                  storage       74     the disk is full, read-only or damaged
     ├── Interrupted              interrupted   130    signal INT reached the process during a call
     ├── Terminated               terminated    143    signal TERM or KILL ended the process
     └── AppFailed                app_failed    70     an app broke its side of the contract (crash, bad reply)
+        └── Diverged             diverged      70     its code does something else than its journal says
 
 Every error carries a stable ``code``, its own values (``details``) and a ``hint`` of what to do.
 Anything else that is raised is a bug, and is let through.
@@ -98,6 +100,12 @@ class ModelUnusable(Unavailable):
     code = "model"
 
 
+class OutcomeUnknown(Unavailable):
+    """llmos died during this call to a tool, and nobody knows whether it took effect."""
+
+    code = "unknown"
+
+
 class NoSandbox(Unavailable):
     """Too few layers of isolation on this machine to run foreign code."""
 
@@ -130,6 +138,12 @@ class AppFailed(OSFault):
 
     code = "app_failed"
     exit_code = 70
+
+
+class Diverged(AppFailed):
+    """A process that came back does something else than its journal says: the app was changed."""
+
+    code = "diverged"
 
 
 def _tree(root: type[OSFault]) -> dict[str, type[OSFault]]:

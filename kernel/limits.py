@@ -1,5 +1,7 @@
 """Limits of a process tree, and what it has used of them."""
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,6 +49,23 @@ class Usage:
     ended: float | None = None
     first_token: float | None = None  # monotonic seconds
 
+    def kept(self) -> dict[str, Any]:
+        """What lasts of it, in plain values; `restored` takes it up again."""
+        now = self.ended or time.monotonic()
+        first = None if self.first_token is None else self.first_token - self.started
+        return {**{name: getattr(self, name) for name in _LASTING}, "ran": now - self.started, "first_token_s": first}
+
+    @classmethod
+    def restored(cls, kept: Mapping[str, Any]) -> "Usage":
+        """The usage of a process that goes on; the time in which it was not there does not count."""
+        started = time.monotonic() - kept.get("ran", 0.0)
+        first = kept.get("first_token_s")
+        lasting = {name: int(kept.get(name, 0)) for name in _LASTING}
+        return cls(**lasting, started=started, first_token=None if first is None else started + first)
+
+
+_LASTING = ("tokens_in", "tokens_out", "computed", "calls", "pages", "shown", "faults")
+
 
 @dataclass
 class Account:
@@ -63,18 +82,19 @@ class Account:
     def charge(self, what: str, amount: int) -> None:
         """Book ``amount`` everywhere, or raise `LimitExceeded` and book nothing. Negative amounts give back."""
         self._check(what, amount)
-        self._book(what, amount)
+        self.book(what, amount)
 
     def spend(self, what: str, amount: int) -> None:
         """Book what has been used already, then raise `LimitExceeded` if it was too much."""
-        self._book(what, amount)
+        self.book(what, amount)
         self._check(what, 0)
 
     def reached(self, what: str) -> bool:
         """Whether a further one would be refused."""
         return any((most := getattr(a.limits, what)) is not None and a.used[what] >= most for a in self._chain())
 
-    def _book(self, what: str, amount: int) -> None:
+    def book(self, what: str, amount: int) -> None:
+        """Book everywhere, whatever the limits say."""
         for account in self._chain():
             account.used[what] += amount
 

@@ -5,25 +5,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
+from ..memory import mail
 from ..memory.context import Context
 from ..memory.database import Database
 from ..memory.embedder import Embedder
 from ..memory.faults import MemoryFault
-from ..memory.files import FileTree
-from ..memory.journal import Journal
+from ..memory.files import FileStore, FileTree
+from ..memory.journal import Journal, Write, entries
 from ..memory.pages import PageStore
 from ..memory.recall import Recall
-from ..memory.records import Records
+from ..memory.records import Life, Record, Records
 from ..models.engine import Engine
-from .errors import AppFailed, LimitExceeded, NotFound, Terminated, Unavailable
+from .errors import AppFailed, LimitExceeded, NotFound, OSFault, Terminated, Unavailable, from_dict
 from .files import ProcessFiles
-from .limits import Account, Limits
+from .limits import Account, Limits, Usage
 from .process import Output, Priority, Process, ProcessTable, Signal, State
 from .prompts import Prompts
+from .replay import Replay, diverged
 from .sandbox import Sandbox
 from .scheduler import Scheduler
 from .signals import deliver
@@ -35,7 +40,7 @@ Body = Callable[[Process], Coroutine[Any, Any, Any]]
 T = TypeVar("T")
 
 KILLED = 137
-QUOTA = 2**30  # bytes of one app's files
+QUOTA = 2**30  # bytes of one owner's files, see `FileStore`
 
 
 @dataclass
@@ -51,6 +56,7 @@ class Parts:
     recall: Recall
     embedder: Embedder
     sandbox: Sandbox
+    files: FileStore
 
 
 @dataclass
@@ -67,7 +73,7 @@ class Machine:
         self._lives: set[asyncio.Task[None]] = set()
         self._closing = False
 
-    # -- starting and ending --
+    # -- starting, going on and ending --
 
     def start(
         self,
@@ -80,51 +86,137 @@ class Machine:
         priority: Priority,
         output: Output,
         parent: Process | None = None,
+        spawned: int | None = None,
         args: Mapping[str, Any] | None = None,
         stdin: str = "",
         handed: Mapping[str, Path] | None = None,
     ) -> Process:
-        """Start a process; its files are handed in before its first instruction."""
+        """Start a process; its files are handed in, and its record is on disk, before its first instruction.
+
+        ``spawned`` is the number of the parent's call in its journal.
+        """
         if self._closing:
             raise Unavailable("llmos is shutting down")
         if parent is not None:
             parent.account.charge("children", 1)
         pid = self.table.new_pid()
+        files = self._files(pid, owner, app, handed or {})
+        account = Account(limits, parent.account if parent else None)
         process = Process(
-            pid, app, owner, rights, Account(limits, parent.account if parent else None), limits, priority, output,
-            self._context(pid), self._files(owner, app, handed or {}),
-            parent=parent.pid if parent else None, args=dict(args or {}), stdin=stdin,
+            pid, app, owner, rights, account, limits, priority, output, self._context(pid), files,
+            parent=parent.pid if parent else None, spawned=spawned, args=dict(args or {}), stdin=stdin,
+            handed=dict(handed or {}), came_back=parent is not None and parent.came_back,
         )  # fmt: skip
-        self.parts.records.open(
-            pid, parent=process.parent, owner=owner, app=app, args=process.args,
-            priority=priority.name.lower(), started=process.started_at,
+        self._begin(process, body, self._entering(process))
+        return process
+
+    def lost(self, record: Record, cause: OSFault) -> None:
+        """Enter that a process of an earlier llmos cannot go on."""
+        self.parts.journal.post(lost(self.parts.records, record.pid, cause))
+
+    def _entering(self, process: Process) -> Write:
+        return self.parts.records.entering(
+            process.pid, parent=process.parent, owner=process.owner, app=process.app, args=process.args,
+            priority=process.priority.name.lower(), started=process.started_at, rights=sorted(process.rights),
+            limits=process.limits.to_dict(), stdin=process.stdin, handed=_plain_paths(process.handed),
+            model=self.parts.engine.info.name, spawned=process.spawned,
         )  # fmt: skip
+
+    def revive(self, record: Record, body: Body, output: Output) -> Process:
+        """Let a process of an earlier llmos go on; its parent, if it has one, must have come back before it."""
+        if self._closing:
+            raise Unavailable("llmos is shutting down")
+        life = self.parts.records.life(record.pid)
+        parent = self.table.get(record.parent) if record.parent is not None else None
+        process = self._restored(record, life, output, parent)
+        process.mailbox.extend(mail.waiting(self.parts.database, record.pid))
+        past = entries(self.parts.database, record.pid, above=life.saved_n)
+        process.past = Replay(past, saved=life.saved_n > 0, counts=life.counts)
+        process.counts.update(process.past.counts)
+        process.saved, process.aliases = life.saved, life.aliases
+        if process.past.over:
+            process.past = None
+        self._begin(process, body, self.parts.records.changing(record.pid, state="ready"))
+        self.parts.journal.event(record.pid, "resume", {})
+        if life.stopped:
+            process.stop()
+        for child in self.parts.records.children(record.pid):
+            self._add_ended(process, child)
+        return process
+
+    def _restored(self, record: Record, life: Life, output: Output, parent: Process | None) -> Process:
+        limits = Limits(**life.limits)
+        usage = Usage.restored(life.usage)
+        account = Account(limits, parent.account if parent else None)
+        _book(account, usage)
+        handed = {path: Path(file) for path, file in life.handed.items()}
+        return Process(
+            record.pid, record.app, record.owner, frozenset(life.rights), account, limits,
+            Priority[record.priority.upper()], output, self._context(record.pid),
+            self._files(record.pid, record.owner, record.app, handed), parent=record.parent, spawned=life.spawned,
+            args=record.args, stdin=life.stdin, handed=handed, usage=usage, started_at=record.started, came_back=True,
+        )  # fmt: skip
+
+    def _add_ended(self, parent: Process, record: Record) -> None:
+        """A child counts, also one that has ended; where nobody has waited for it yet, somebody still may."""
+        parent.account.book("children", 1)
+        if record.finished is None:
+            return
+        life = self.parts.records.life(record.pid)
+        usage = Usage.restored({**life.usage, "pages": 0})
+        _book(parent.account, usage)
+        if life.collected:
+            return
+        child = self._restored(record, life, parent.output, None)
+        child.result, child.error = life.result, from_dict(life.fault) if life.fault else None
+        child.exit_code = record.exit_code
+        child.settle(State.DONE)
+        child.ended.set()
+        self.table.add(child)
+
+    def _begin(self, process: Process, body: Body, entering: Write) -> None:
+        entered = asyncio.wrap_future(self.parts.journal.post(entering))
+
+        async def code() -> Any:
+            await entered
+            return await body(process)
+
         self.table.add(process)
-        process.task = asyncio.ensure_future(body(process))
-        life = asyncio.get_running_loop().create_task(self._live(process, process.task), name=f"process {pid}")
+        process.task = asyncio.ensure_future(code())
+        life = asyncio.get_running_loop().create_task(self._live(process, process.task), name=f"process {process.pid}")
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
-        return process
 
     def _context(self, pid: int) -> Context:
         parts = self.parts
         return Context(parts.engine.info.window, parts.prompts.measure, PageStore(parts.database, pid))
 
-    def _files(self, owner: str, app: str, handed: Mapping[str, Path]) -> ProcessFiles:
-        own = FileTree(self.parts.home / "files" / owner / app, QUOTA)
-        return ProcessFiles(own, handed)
+    def _files(self, pid: int, owner: str, app: str, handed: Mapping[str, Path]) -> ProcessFiles:
+        return ProcessFiles(FileTree(self.parts.files, owner, app, pid), self.parts.recall, handed)
+
+    def hand_in(self, process: Process, files: Mapping[str, Path]) -> None:
+        """Hand more files to a living process: path in its tree, file on the host."""
+        if not files:
+            return
+        for path, file in files.items():
+            process.files.hand_in(path, file)
+        process.handed.update(files)
+        self.parts.journal.post(self.parts.records.changing(process.pid, handed=_plain_paths(process.handed)))
 
     async def _live(self, process: Process, code: asyncio.Future[Any]) -> None:
         """Until a process counts as ended. Signals break off its code, wherever that is; nothing breaks off this."""
         timer = None
         if process.limits.seconds is not None:
-            timer = asyncio.get_running_loop().call_later(process.limits.seconds, self._expire, process)
+            left = process.limits.seconds - process.seconds()
+            timer = asyncio.get_running_loop().call_later(max(left, 0), self._expire, process)
         await asyncio.wait([code])
         process.ending = True
         if code.cancelled():
             self._ended_by_signal(process)
         elif (problem := code.exception()) is not None:
             self._ended_by_error(process, problem)
+        elif process.past is not None and (expected := process.past.next()) is not None:
+            self._ended_by_error(process, diverged("ends", expected))
         else:
             process.result, process.exit_code = code.result(), 0
         if timer is not None:
@@ -146,16 +238,21 @@ class Machine:
         process.exit_code = process.error.exit_code
 
     def _expire(self, process: Process) -> None:
-        process.cause = LimitExceeded(
+        self.end(process, LimitExceeded(
             f"the limit of {process.limits.seconds:g} seconds is reached",
             hint="raise limits.seconds in the app's manifest", limit="seconds", most=process.limits.seconds,
-        )  # fmt: skip
+        ))  # fmt: skip
+
+    def end(self, process: Process, cause: OSFault) -> None:
+        """End a process for a reason of the kernel's; it may tidy up, and has the reason as its error."""
+        process.cause = process.cause or cause
         deliver(process, Signal.TERM, self.scheduler)
 
     async def _tidy(self, process: Process) -> None:
         """Whatever the process held is given back before it counts as ended."""
         for child in self.table.children(process.pid):
-            deliver(child, Signal.KILL, self.scheduler)
+            if child.alive and not process.suspended:
+                deliver(child, Signal.KILL, self.scheduler)
         for child in self.table.children(process.pid):
             await child.ended.wait()
         await self.scheduler.gone(process)
@@ -163,7 +260,8 @@ class Machine:
         process.usage.faults = process.context.faults
         try:
             process.context.close()
-            self.parts.records.finish(process.pid, **self._final(process))
+            if not process.suspended:
+                await self._on_disk(self.parts.records.finishing(process.pid, **self._final(process)))
         except (MemoryFault, OSError) as problem:  # a full disk must keep nobody from ending
             if process.error is None:
                 self._ended_by_error(process, problem)
@@ -175,7 +273,12 @@ class Machine:
     def _final(self, process: Process) -> dict[str, Any]:
         names = ("exit_code", "tokens_in", "tokens_out", "first_token_s", "seconds", "pages", "faults", "error")
         row = process.row()
-        return {"state": "done", **{name: row[name] for name in names}}
+        result = process.result.model_dump(mode="json") if isinstance(process.result, BaseModel) else process.result
+        fault = process.error.to_dict() if process.error else None
+        return {**{name: row[name] for name in names}, "usage": process.usage.kept(), "result": result, "fault": fault}
+
+    async def _on_disk(self, write: Write) -> Any:
+        return await asyncio.wrap_future(self.parts.journal.post(write))
 
     # -- signals and waiting --
 
@@ -186,6 +289,20 @@ class Machine:
         deliver(process, signal, self.scheduler)
         if signal is Signal.KILL:
             await process.ended.wait()
+        elif signal in (Signal.STOP, Signal.CONT) and process.alive:
+            with suppress(MemoryFault):  # it has been heard; only a crash would not remember it
+                await self._on_disk(self.parts.records.changing(pid, stopped=signal is Signal.STOP))
+
+    async def suspend(self, process: Process) -> None:
+        """Take a process and its children off this machine; `revive` lets them go on where their journals end."""
+        tree = [one for one in self.table.tree(process.pid) if one.alive]
+        for one in tree:
+            one.suspended = True
+        for one in tree:
+            self.parts.journal.event(one.pid, "suspend", {})
+            deliver(one, Signal.KILL, self.scheduler)
+        for one in tree:
+            await one.ended.wait()
 
     async def wait_child(self, parent: Process, pid: int | None) -> Process:
         """A child of the parent that has ended and was not waited for before."""
@@ -230,13 +347,29 @@ class Machine:
         """Streams held by work under way."""
         return self.scheduler.streams.in_use()
 
-    async def close(self) -> None:
-        """End every process, then the machine."""
+    async def close(self, *, suspend: bool = False) -> None:
+        """End every process, then the machine. What came back from an earlier llmos, or all, may go on another time."""
         self._closing = True
         for process in self.table.living():
+            process.suspended = suspend or process.came_back
             deliver(process, Signal.KILL, self.scheduler)
         for process in self.table.living():
             await process.ended.wait()
         await self.scheduler.close()
         self.parts.journal.close()
         self.parts.database.close()
+
+
+def _book(account: Account, usage: Usage) -> None:
+    """What an earlier life has used."""
+    for what, amount in (("tokens", usage.computed), ("calls", usage.calls), ("pages", usage.pages)):
+        account.book(what, amount)
+
+
+def _plain_paths(handed: Mapping[str, Path]) -> dict[str, str]:
+    return {path: str(file) for path, file in handed.items()}
+
+
+def lost(records: Records, pid: int, cause: OSFault) -> Write:
+    """Enter that a process which is not there any more has ended, and why."""
+    return records.finishing(pid, exit_code=cause.exit_code, error=cause.message, fault=cause.to_dict())

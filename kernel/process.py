@@ -9,12 +9,16 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..memory.context import Context
+from ..memory.journal import Write
+from ..memory.mail import Letter
 from .errors import NotFound, OSFault
 from .files import ProcessFiles
 from .limits import Account, Limits, Usage
+from .replay import Replay
 
 
 class State(Enum):
@@ -73,8 +77,10 @@ class Process:
     context: Context
     files: ProcessFiles
     parent: int | None = None
+    spawned: int | None = None  # n of the parent's call that started it
     args: dict[str, Any] = field(default_factory=dict)
     stdin: str = ""
+    handed: dict[str, Path] = field(default_factory=dict)  # what was handed in: path in its tree, file on the host
     state: State = State.READY
     exit_code: int | None = None
     result: Any = None
@@ -82,7 +88,7 @@ class Process:
     usage: Usage = field(default_factory=Usage)
     counts: Counter[str] = field(default_factory=Counter)  # calls admitted, by name
     started_at: float = field(default_factory=time.time)  # seconds since the epoch
-    mailbox: deque[tuple[int, Any]] = field(default_factory=deque)
+    mailbox: deque[Letter] = field(default_factory=deque)
     mail: asyncio.Event = field(default_factory=asyncio.Event)
     going: asyncio.Event = field(default_factory=asyncio.Event)  # cleared while stopped
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -92,13 +98,19 @@ class Process:
     dying: Signal | None = None  # TERM or KILL, once it was sent
     cause: OSFault | None = None  # why the kernel ended it, where that was not a signal
     ending: bool = False  # its own code is over, the kernel tidies up
+    suspended: bool = False  # it leaves this machine and will go on where its journal ends
+    came_back: bool = False  # it, or the root of its tree, was begun by an earlier llmos
+    past: Replay | None = None  # what it did in earlier lives, as long as its code has not caught up
+    owed: list[Write] = field(default_factory=list)  # what the journal could not take and has to hear of first
+    saved: Any = None  # the state that it handed over last
+    aliases: dict[int, int] = field(default_factory=dict)  # pids that it knows from another machine: here
     collected: bool = False  # its parent has waited for it
     on_signal: list[Callable[[Signal], None]] = field(default_factory=list)  # for code outside this program
 
     def __post_init__(self) -> None:
         self._beneath = self.state
         self.going.set()
-        self.usage.started = time.monotonic()
+        self.usage.started = self.usage.started or time.monotonic()
 
     @property
     def alive(self) -> bool:
@@ -121,6 +133,10 @@ class Process:
         self.going.set()
         if self.state is State.STOPPED:
             self.state = self._beneath
+
+    def known_as(self, pid: int) -> int:
+        """The process that it means by a pid, which may come from another machine."""
+        return self.aliases.get(pid, pid)
 
     def seconds(self) -> float:
         """Wall time from start to end, or until now."""

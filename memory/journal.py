@@ -4,7 +4,6 @@ One thread writes. While it commits one batch, the next gathers; so many process
 waits is answered after the commit or gets its error.
 """
 
-import asyncio
 import json
 import sqlite3
 import threading
@@ -33,10 +32,21 @@ class Entry:
     ok: bool | None  # None: no outcome was recorded
     reply: dict[str, Any] | None
     ended: float | None
+    within: int | None = None  # id of the call in whose course it was made
+    after: int | None = None  # the n that the process had reached when the outcome came
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where a call stands in the journal."""
+
+    id: int
+    n: int
+    at: float  # when it was first made
 
 
 class Journal:
-    """Appends to the table ``journal``. Any thread; the awaiting methods belong to an event loop.
+    """Appends to the table ``journal``. Any thread.
 
     Raises what `Database.transaction` raises, then nothing of the batch was written; or what the caller's own write
     raises, then only that was not. After `close` it raises `RuntimeError`.
@@ -47,42 +57,46 @@ class Journal:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="llmos-journal")
         self._lock = threading.Lock()
         self._batch: list[tuple[Write, Future[Any]]] = []  # what the next transaction writes; whoever holds the lock
+        self._last = 0.0  # the time of the last outcome; whoever holds the lock
 
-    async def intent(self, pid: int, call: str, args: dict[str, Any]) -> int:
-        """Record that a process is about to make a call; the entry's id, once that is on disk."""
-        return int(await self.write(_append(pid, call, args)))
-
-    async def outcome(self, entry: int, ok: bool, reply: dict[str, Any], writes: Sequence[Write] = ()) -> None:
+    def ending(self, pid: int, entry: int, ok: bool, reply: dict[str, Any], writes: Sequence[Write] = ()) -> Write:
         """Record how the call of an entry ended, and with it, all or nothing, what the call changes."""
-        values = (ok, _json(reply), time.time(), entry)
-        sql = "UPDATE journal SET ok = ?, reply = ?, ended = ? WHERE id = ?"
+        values = (ok, _json(reply), self._now(), pid, entry)
+        sql = (
+            "UPDATE journal SET ok = ?, reply = ?, ended = ?,"
+            " after = (SELECT max(n) FROM journal WHERE pid = ?) WHERE id = ?"
+        )
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(sql, values)
             for one in writes:
                 one(connection)
 
-        await self.write(write)
-
-    async def write(self, write: Write) -> Any:
-        """Carry out a write; what it returns, once that is on disk."""
-        # Shielded: a write that was begun is finished, whether or not somebody still waits.
-        return await asyncio.shield(asyncio.wrap_future(self._enter(write)))
+        return write
 
     def event(self, pid: int, what: str, details: dict[str, Any]) -> None:
         """Record something that happened to a process: in order, but nobody waits, nor hears that it failed."""
-        self._enter(_append(pid, f"!{what}", details))
+        self.post(appending(pid, f"!{what}", details))
 
     def entries(self, pid: int) -> list[Entry]:
         """All of a process, in order."""
         return entries(self._database, pid)
 
+    def _now(self) -> float:
+        """Seconds since the epoch, later each time: outcomes are put in order by it."""
+        with self._lock:
+            self._last = max(time.time(), self._last + 1e-6)
+            return self._last
+
     def close(self) -> None:
         """Write what is waiting, then stop; safe to call twice."""
         self._writer.shutdown()
 
-    def _enter(self, write: Write) -> Future[Any]:
-        """Put a write into the coming batch."""
+    def post(self, write: Write) -> "Future[Any]":
+        """Put a write into the coming batch; done, with what it returns, once that is on disk.
+
+        Batches are committed in their order, and a write that was posted is carried out whether or not somebody waits.
+        """
         done: Future[Any] = Future()
         done.set_running_or_notify_cancel()  # from here on nobody can cancel it
         with self._lock:
@@ -121,22 +135,36 @@ def _alone(connection: sqlite3.Connection, write: Write) -> Any:
     return result
 
 
-def entries(database: Database, pid: int) -> list[Entry]:
-    """All entries of a process, in order; also from a store that another llmos writes."""
-    sql = "SELECT id, pid, n, call, args, asked, ok, reply, ended FROM journal WHERE pid = ? ORDER BY n"
+def entries(database: Database, pid: int, *, above: int = 0) -> list[Entry]:
+    """Entries of a process whose n is above the given one, in order; also from a store that another llmos writes."""
+    sql = (
+        "SELECT id, pid, n, call, args, asked, ok, reply, ended, within, after FROM journal"
+        " WHERE pid = ? AND n > ? ORDER BY n"
+    )
     return [
-        Entry(i, p, n, call, json.loads(args), asked, None if ok is None else bool(ok), _parsed(reply), ended)
-        for i, p, n, call, args, asked, ok, reply, ended in database.rows(sql, (pid,))
+        Entry(i, p, n, call, json.loads(args), asked, None if ok is None else bool(ok), _parsed(reply), *rest)
+        for i, p, n, call, args, asked, ok, reply, *rest in database.rows(sql, (pid, above))
     ]
 
 
-def _append(pid: int, call: str, args: dict[str, Any]) -> Write:
-    values = (pid, call, _json(args), time.time(), pid)
+def appending(
+    pid: int, call: str, args: dict[str, Any], within: int | None = None, failed: dict[str, Any] | None = None
+) -> Write:
+    """Record that a process is about to make a call (`Asked`), or has made one that ``failed`` before it could be."""
+    at = time.time()
+    ok, reply, ended = (None, None, None) if failed is None else (False, _json(failed), at)
+    values = (pid, call, _json(args), at, ok, reply, ended, within, failed is not None, pid)
     sql = (
-        "INSERT INTO journal (pid, n, call, args, asked)"
-        " SELECT ?, coalesce(max(n), 0) + 1, ?, ?, ? FROM journal WHERE pid = ?"
+        "INSERT INTO journal (pid, n, call, args, asked, ok, reply, ended, within, after)"
+        " SELECT ?, coalesce(max(n), 0) + 1, ?, ?, ?, ?, ?, ?, ?, iif(?, coalesce(max(n), 0) + 1, NULL)"
+        " FROM journal WHERE pid = ? RETURNING id, n"
     )
-    return lambda connection: int(connection.execute(sql, values).lastrowid or 0)
+
+    def write(connection: sqlite3.Connection) -> Asked:
+        number, n = connection.execute(sql, values).fetchone()
+        return Asked(number, n, at)
+
+    return write
 
 
 def _json(value: dict[str, Any]) -> str:

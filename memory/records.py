@@ -1,6 +1,10 @@
-"""Process records: the process table as it lasts, for ``ps`` and ``log`` after a run and from another terminal."""
+"""Process records: the process table as it lasts, for ``ps`` and ``log`` after a run, and for coming back.
+
+What changes a record is given as a `Write`, to be committed by the journal in the order in which things happened.
+"""
 
 import json
+import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -8,6 +12,7 @@ from typing import Any
 
 from .database import Database
 from .faults import Missing
+from .journal import Write
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Record:
     app: str
     args: dict[str, Any]
     priority: str
-    state: str  # as in the kernel, and "lost": the llmos that ran it died
+    state: str  # as in the kernel; "lost": the llmos that ran it died, in a version that could not go on
     exit_code: int | None
     started: float
     finished: float | None
@@ -33,19 +38,48 @@ class Record:
     error: str | None
 
 
-_FIXED = {"pid", "parent", "owner", "app", "args", "priority", "started"}
+@dataclass(frozen=True)
+class Life:
+    """What a process needs to go on, besides its `Record`, its pages, its mail and its journal."""
+
+    rights: list[str]
+    limits: dict[str, Any]
+    stdin: str
+    handed: dict[str, str]  # path in its tree: path on the host
+    model: str
+    spawned: int | None  # n of the parent's call that started it
+    usage: dict[str, Any]
+    stopped: bool
+    collected: bool  # its parent has waited for it
+    result: Any  # of one that has ended, as its fault
+    fault: dict[str, Any] | None
+    saved: Any  # the state that it handed over last
+    saved_n: int  # n of that call in its journal, 0 before the first
+    counts: dict[str, int]  # calls by name until then
+    aliases: dict[int, int]  # pids that it knows from another machine, and what they are here
+
+
+_ENTERED = {f.name for f in fields(Record)} - {"pid", "parent", "owner", "app", "args", "priority", "started"}
+_CHANGING = {
+    "usage",
+    "handed",
+    "stopped",
+    "collected",
+    "result",
+    "fault",
+    "saved",
+    "saved_n",
+    "counts",
+    "aliases",
+} | _ENTERED
+_JSON = {"args", "rights", "limits", "handed", "usage", "result", "fault", "saved", "counts", "aliases"}
 
 
 class Records:
-    """The table ``processes``. A writer marks what an earlier run left alive as lost, and clears its pages away."""
+    """The table ``processes``."""
 
-    def __init__(self, database: Database, *, writer: bool = True) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        if writer:
-            with database.transaction() as connection:
-                connection.execute("DELETE FROM pages WHERE pid IN (SELECT pid FROM processes WHERE finished IS NULL)")
-                sql = "UPDATE processes SET state = 'lost', finished = ? WHERE finished IS NULL"
-                connection.execute(sql, (time.time(),))
 
     def next_pid(self) -> int:
         """The first pid that was never used in this home."""
@@ -53,46 +87,52 @@ class Records:
         assert row is not None
         return int(row[0])
 
-    def open(
-        self,
-        pid: int,
-        *,
-        parent: int | None,
-        owner: str,
-        app: str,
-        args: Mapping[str, Any],
-        priority: str,
-        started: float,
-    ) -> None:
-        """Enter a new process."""
-        row = {
-            "pid": pid, "parent": parent, "owner": owner, "app": app, "args": json.dumps(dict(args), default=str),
-            "priority": priority, "state": "ready", "started": started,
-        }  # fmt: skip
-        with self._database.tables() as tables:
-            tables["processes"].insert(row)
+    def entering(self, pid: int, **columns: Any) -> Write:
+        """Enter a new process: the fields of `Record` and `Life` by name, those that it has from the start."""
+        row = _row({"state": "ready", "pid": pid, **columns})
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        return _statement(f"INSERT INTO processes ({names}) VALUES ({marks})", tuple(row.values()))
 
-    def update(self, pid: int, **columns: Any) -> None:
+    def changing(self, pid: int, **columns: Any) -> Write:
         """Change columns of a process."""
-        unknown = (set(columns) - {f.name for f in fields(Record)}) | (set(columns) & _FIXED)
-        if unknown:
+        if unknown := set(columns) - _CHANGING:
             raise TypeError(f"no such columns: {', '.join(sorted(unknown))}")
-        if columns.get("error"):  # it may name a file whose name is no UTF-8, which SQLite would refuse
-            columns["error"] = columns["error"].encode(errors="replace").decode()
-        with self._database.tables() as tables:
-            tables["processes"].update(pid, columns)
+        row = _row(columns)
+        sets = ", ".join(f"{name} = ?" for name in row)
+        return _statement(f"UPDATE processes SET {sets} WHERE pid = ?", (*row.values(), pid))
 
-    def finish(self, pid: int, **columns: Any) -> None:
-        """Enter how a process ended."""
-        self.update(pid, finished=time.time(), **columns)
+    def finishing(self, pid: int, **columns: Any) -> Write:
+        """Enter how a process ended; its pages and its mail go."""
+        change = self.changing(pid, finished=time.time(), state="done", stopped=False, **columns)
+
+        def write(connection: sqlite3.Connection) -> None:
+            change(connection)
+            connection.execute("DELETE FROM pages WHERE pid = ?", (pid,))
+            connection.execute("DELETE FROM mail WHERE pid = ?", (pid,))
+
+        return write
 
     def get(self, pid: int) -> Record:
         """One process, or `Missing`."""
+        return _record(self._find(pid))
+
+    def life(self, pid: int) -> Life:
+        """What it needs to go on; `Missing` where there is no such process."""
+        row = self._find(pid)
+        found = {f.name: json.loads(row[f.name] or "null") if f.name in _JSON else row[f.name] for f in fields(Life)}
+        found["stopped"], found["collected"] = bool(row["stopped"]), bool(row["collected"])
+        found["aliases"] = {int(theirs): ours for theirs, ours in found["aliases"].items()}
+        return Life(**found)
+
+    def alive(self) -> list[Record]:
+        """Processes that have not ended, parents before their children."""
         with self._database.tables() as tables:
-            rows = list(tables["processes"].rows_where("pid = ?", [pid]))
-        if not rows:
-            raise Missing(f"no process {pid}", hint="llmos ps --all lists them")
-        return _record(rows[0])
+            return [_record(row) for row in tables["processes"].rows_where("finished IS NULL", order_by="pid")]
+
+    def children(self, pid: int) -> list[Record]:
+        """All children that it ever had, ended ones included."""
+        with self._database.tables() as tables:
+            return [_record(row) for row in tables["processes"].rows_where("parent = ?", [pid], order_by="pid")]
 
     def listing(self, *, everything: bool = False, limit: int = 100) -> list[Record]:
         """The newest processes in order of pid; only those alive unless ``everything``."""
@@ -101,6 +141,35 @@ class Records:
             rows = list(tables["processes"].rows_where(where, order_by="pid desc", limit=limit))
         return [_record(row) for row in reversed(rows)]
 
+    def _find(self, pid: int) -> dict[str, Any]:
+        with self._database.tables() as tables:
+            rows = list(tables["processes"].rows_where("pid = ?", [pid]))
+        if not rows:
+            raise Missing(f"no process {pid}", hint="llmos ps --all lists them")
+        return dict(rows[0])
 
-def _record(row: dict[str, Any]) -> Record:
-    return Record(**{**row, "args": json.loads(row["args"])})
+
+def forget_the_dead(database: Database) -> None:
+    """Pages and mail of processes that have ended go: what was on its way when they did."""
+    with database.transaction() as connection:
+        for table in ("pages", "mail"):
+            connection.execute(
+                f"DELETE FROM {table} WHERE pid NOT IN (SELECT pid FROM processes WHERE finished IS NULL)"
+            )
+
+
+def _statement(sql: str, values: tuple[Any, ...]) -> Write:
+    return lambda connection: connection.execute(sql, values)
+
+
+def _row(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns as SQLite takes them."""
+    row = {name: json.dumps(value, default=str) if name in _JSON else value for name, value in columns.items()}
+    for name in ("error", "stdin"):  # may hold what is no UTF-8, such as a file's name, and SQLite would refuse it
+        if row.get(name):
+            row[name] = row[name].encode(errors="replace").decode()
+    return row
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    return Record(**{f.name: json.loads(row["args"]) if f.name == "args" else row[f.name] for f in fields(Record)})

@@ -28,6 +28,7 @@ from ..kernel.errors import (
     LimitExceeded,
     NotFound,
     OSFault,
+    OutcomeUnknown,
     Storage,
     Terminated,
     TimedOut,
@@ -37,7 +38,8 @@ from . import calls as c
 
 __all__ = [
     "App", "AppFailed", "BadInput", "Denied", "HandedIn", "Interrupted", "LimitExceeded", "NotFound", "OSFault",
-    "Passage", "Positional", "Sentences", "Storage", "Sys", "Terminated", "TimedOut", "Unavailable", "c",
+    "OutcomeUnknown", "Passage", "Positional", "Sentences", "Storage", "Sys", "Terminated", "TimedOut", "Unavailable",
+    "c",
 ]  # fmt: skip
 
 Passage = c.Passage
@@ -208,7 +210,7 @@ class Sys:
     # -- files --
 
     async def read(self, path: str, **fields: Any) -> str:
-        """The text of a file of the process's own tree."""
+        """The text of a file of the process's own tree; ``version`` is an older one."""
         return (await self._call("file.read", _request(c.ReadFile, path=path, **fields), c.FileText)).text
 
     async def write(self, path: str, text: str, *, append: bool = False, **fields: Any) -> None:
@@ -224,9 +226,30 @@ class Sys:
         """Lines of files that contain a text."""
         return (await self._call("file.search", _request(c.SearchFiles, text=text, **fields), c.FileLines)).lines
 
+    async def find(self, query: str, **fields: Any) -> list[c.FoundFile]:
+        """The own files that are about something, best first: by name, tags, words and meaning."""
+        return (await self._call("file.find", _request(c.FindFiles, query=query, **fields), c.FoundFiles)).files
+
     async def delete(self, path: str, **fields: Any) -> None:
-        """Remove a file."""
+        """Remove a file; `rollback` brings it back."""
         await self._call("file.delete", _request(c.DeleteFile, path=path, **fields), c.Nothing)
+
+    async def rename(self, path: str, to: str, **fields: Any) -> None:
+        """Give a file or folder another path, where nothing stands yet."""
+        await self._call("file.rename", _request(c.RenameFile, path=path, to=to, **fields), c.Nothing)
+
+    async def versions(self, path: str, **fields: Any) -> list[c.FileVersion]:
+        """The versions of a file, oldest first."""
+        return (await self._call("file.versions", _request(c.FileVersions, path=path, **fields), c.Versions)).versions
+
+    async def rollback(self, path: str, version: int, **fields: Any) -> None:
+        """Bring back an older version of a file, as its newest."""
+        await self._call("file.rollback", _request(c.RollBackFile, path=path, version=version, **fields), c.Nothing)
+
+    async def tag(self, path: str, add: Sequence[str] = (), remove: Sequence[str] = (), **fields: Any) -> None:
+        """Give a file tags, and take some from it."""
+        request = _request(c.TagFile, path=path, add=list(add), remove=list(remove), **fields)
+        await self._call("file.tag", request, c.Nothing)
 
     # -- processes --
 
@@ -255,6 +278,22 @@ class Sys:
         """Who am I, and what may I do?"""
         return await self._call("process.info", _request(c.Info, **fields), c.ProcessInfo)
 
+    async def save(self, state: Any, **fields: Any) -> None:
+        """Hand over the state (plain JSON values or a pydantic model) to come back from after llmos has died.
+
+        Coming back then takes a time that does not grow with the process's age. No other call may be under way.
+        """
+        plain = state.model_dump(mode="json") if isinstance(state, BaseModel) else state
+        await self._call("save", _request(c.Save, state=plain, **fields), c.Nothing)
+
+    async def load(self, model: type[M] | None = None, **fields: Any) -> Any:
+        """The state that was saved last, as a ``model`` where one is given; None where there is none.
+
+        An app that saves its state calls this before anything else, and goes on from what it gets.
+        """
+        state = (await self._call("load", _request(c.Load, **fields), c.Loaded)).state
+        return state if state is None or model is None else model.model_validate(state)
+
     # -- tools, sandbox, human, clock --
 
     async def tools(self, **fields: Any) -> list[c.ToolInfo]:
@@ -282,6 +321,10 @@ class Sys:
     async def sleep(self, seconds: float, **fields: Any) -> None:
         """Wait."""
         await self._call("sleep", _request(c.Sleep, seconds=seconds, **fields), c.Nothing)
+
+    async def random(self, **fields: Any) -> float:
+        """A number, at least 0 and below 1; after coming back the same again, as all that comes through ``Sys``."""
+        return (await self._call("random", _request(c.Random, **fields), c.Drawn)).value
 
     # -- output and input --
 

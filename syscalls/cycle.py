@@ -95,7 +95,7 @@ async def _choose(call: Call, messages: list[c.Message], grammar: str) -> tuple[
             return None
         del messages[FIRST : FIRST + 2]
     request = c.Generate(messages=messages, grammar=grammar, use_context=False, max_tokens=MOST)
-    reply = await call.gate.call(call.process, "generate", request)
+    reply = await call.gate.call(call.process, "generate", request, within=call.asked.id)
     assert isinstance(reply, c.Generated)
     try:
         step = json.loads(reply.text)
@@ -115,9 +115,10 @@ async def _carry_out(call: Call, name: str, args: dict[str, Any]) -> c.Step:
     try:
         if name.startswith("tool."):
             name_of_tool = name.removeprefix("tool.")
-            reply = await call.gate.call(call.process, "tool.call", c.CallTool(name=name_of_tool, args=args))
+            request = {"name": name_of_tool, "args": args}
+            reply = await call.gate.call(call.process, "tool.call", request, within=call.asked.id)
         else:
-            reply = await call.gate.call(call.process, name, args)
+            reply = await call.gate.call(call.process, name, args, within=call.asked.id)
     except (Interrupted, Terminated):
         raise
     except OSFault as fault:

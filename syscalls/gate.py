@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..kernel.errors import AppFailed, BadInput, Interrupted, OSFault, Terminated, TimedOut
+from ..kernel.errors import AppFailed, BadInput, Diverged, Interrupted, OSFault, Terminated, TimedOut, from_dict
 from ..kernel.machine import Machine
 from ..kernel.process import Process, Signal, State
+from ..kernel.replay import CANCELLED, Replay
 from ..kernel.translate import translate, translated
-from ..memory.journal import Write
+from ..memory.journal import Asked, Write, appending
+from ..memory.journal import Entry as Before
 from . import calls as c
 from .audit import Audit
 from .rights import admit
@@ -21,6 +25,7 @@ from .table import Entry
 from .tools import Toolbox
 
 Launcher = Callable[..., Any]
+T = TypeVar("T")
 
 
 OVER = 0.01
@@ -29,12 +34,18 @@ OVER = 0.01
 
 @dataclass(frozen=True)
 class Call:
-    """What a handler gets: who calls, on which machine, and where pieces of text go."""
+    """What a handler gets: who calls, on which machine, and where pieces of text go.
+
+    A handler runs again when llmos died before the outcome was on disk; then ``again`` is true. What it changes for
+    good goes into ``writes``, so that it is there exactly if the outcome is.
+    """
 
     gate: Gate
     process: Process
     on_text: Callable[[str], None] | None
     number: int  # counts the calls of this name that the process made, from 1
+    asked: Asked  # where it stands in the journal
+    again: bool
     writes: list[Write] = field(default_factory=list)  # committed with the outcome of the call, all or nothing
     after: list[Callable[[], None]] = field(default_factory=list)  # run on the event loop once that is on disk
     undo: list[Callable[[], None]] = field(default_factory=list)  # run when the reply cannot be handed over
@@ -63,30 +74,35 @@ class Gate:
         name: str,
         request: c.Request | Mapping[str, Any],
         on_text: Callable[[str], None] | None = None,
+        within: int | None = None,
     ) -> c.Reply:
         """Make one call for a process; ends in a reply or an `OSFault`, never in silence.
 
-        A request in plain values, as it comes out of a socket, is checked here too.
+        A request in plain values, as it comes out of a socket, is checked here too. ``within`` is the journal's id of
+        the call in whose course this one is made.
         """
         await self._enter(process)
         entry, request, plain = self._admit(process, name, request)
-        process.counts[name] += 1
-        call = Call(self, process, on_text, process.counts[name])
-        journal = self.machine.parts.journal
-        asked = await self._on_disk(journal.intent(process.pid, name, plain))
+        past, before = process.past, None
+        if past is not None:
+            if past.begins:
+                return self._taken_over(process, past, name, plain)
+            before = await self._before(process, past, name, plain, within)
+        if past is not None and before is not None and before.ok is not None:
+            return _handed_back(entry, before, on_text)
+        self._book(process, entry, name, plain)
+        if past is not None and before is not None:
+            asked = Asked(before.id, before.n, before.asked)
+            call = Call(self, process, on_text, past.numbers[before.id], asked, again=True)
+        else:
+            call = await self._ask(process, name, plain, on_text, within)
         try:
-            try:
-                reply = await self._carry_out(call, entry, request)
-                outcome = _plain(reply, AppFailed(f"{name} gave something that is no plain value"))
-            except OSFault as fault:
-                await self._on_disk(journal.outcome(asked, False, fault.to_dict()))
-                raise
-            await self._on_disk(journal.outcome(asked, True, outcome, call.writes))
-            for then in call.after:
-                then()
-        except BaseException:
+            reply = await self._settle(call, entry, request, name)
+        except BaseException as problem:
             for back in call.undo:
                 back()
+            if isinstance(problem, asyncio.CancelledError):
+                self._give_up(process, call.asked.id)
             raise
         finally:
             await process.going.wait()  # a stopped process hears nothing until it goes on
@@ -97,40 +113,141 @@ class Gate:
         await process.going.wait()
         if process.dying is Signal.KILL or not process.alive or process.ending:
             raise Terminated("the process has ended")
-        if process.interrupted:
-            process.interrupted = False
-            raise Interrupted("interrupted")
         if process.account.reached("calls"):
             await asyncio.sleep(OVER)
 
     def _admit(
         self, process: Process, name: str, asked: c.Request | Mapping[str, Any]
     ) -> tuple[Entry, c.Request, dict[str, Any]]:
-        """The call's entry, its request, and that in plain values. Every attempt counts and has its audit line."""
+        """The call's entry, its request, and that in plain values. One that is refused counts and has its line too."""
         needs, shown = "", dict[str, Any]()
         try:
-            process.account.charge("calls", 1)
-            process.usage.calls += 1
             entry = self._entry(name)
             needs = entry.needs
             request = asked if isinstance(asked, c.Request) else _checked(entry, name, asked)
             plain = _plain(request, c.unwritable(request))
-            shown = {key: value for key, value in plain.items() if key not in entry.private}
+            shown = _shown(entry, plain)
             admit(process, name, needs, request)
         except OSFault as fault:
             self.audit.line(process, name, needs, fault.code, shown)
+            process.account.charge("calls", 1)
+            process.usage.calls += 1
             raise
-        self.audit.line(process, name, needs, "allowed", shown)
         return entry, request, plain
+
+    def _book(self, process: Process, entry: Entry, name: str, plain: dict[str, Any]) -> None:
+        try:
+            process.account.charge("calls", 1)
+            process.usage.calls += 1
+        except OSFault as fault:
+            self.audit.line(process, name, entry.needs, fault.code, _shown(entry, plain))
+            raise
+        self.audit.line(process, name, entry.needs, "allowed", _shown(entry, plain))
+
+    # -- coming back --
+
+    def _taken_over(self, process: Process, past: Replay, name: str, plain: dict[str, Any]) -> c.Reply:
+        """The first call of code that goes on from a state: it must ask for that."""
+        if name != "load":
+            fault = Diverged(
+                f"{process.app} goes on from a saved state, and its first call is {name}",
+                hint="an app that saves its state begins with load", call=name, args=plain,
+            )  # fmt: skip
+            self.machine.end(process, fault)
+            raise fault
+        past.begins = False
+        self._caught_up(process, past)
+        return c.Loaded(state=process.saved)
+
+    async def _before(
+        self, process: Process, past: Replay, name: str, plain: dict[str, Any], within: int | None
+    ) -> Before | None:
+        """What the journal says of the call, when it is its turn to be handed back."""
+        try:
+            found = await past.meet(name, plain, within)
+        except Diverged as fault:
+            self.machine.end(process, fault)
+            raise
+        self._caught_up(process, past)
+        return found
+
+    def _caught_up(self, process: Process, past: Replay) -> None:
+        if past.over:
+            process.past = None
+
+    # -- the journal --
+
+    async def _ask(
+        self, process: Process, name: str, plain: dict[str, Any], on_text: Callable[[str], None] | None,
+        within: int | None,
+    ) -> Call:  # fmt: skip
+        """The call, with its intent on disk."""
+        process.counts[name] += 1
+        number = process.counts[name]
+        writing = self._post(process, appending(process.pid, name, plain, within))
+        try:
+            asked: Asked = await self._on_disk(writing)
+        except OSFault as fault:
+            # What the process does next rests on this error: the journal hears of it before anything else.
+            process.owed.append(appending(process.pid, name, plain, within, fault.to_dict()))
+            raise
+        except asyncio.CancelledError:  # it stands in the journal all the same, or soon will
+            _then(writing, lambda asked: self._give_up(process, asked.id))
+            raise
+        return Call(self, process, on_text, number, asked, again=False)
+
+    async def _settle(self, call: Call, entry: Entry, request: c.Request, name: str) -> c.Reply:
+        """Carry the call out and put its outcome on disk."""
+        process, asked = call.process, call.asked.id
+        try:
+            reply = await self._carry_out(call, entry, request)
+            outcome = _plain(reply, AppFailed(f"{name} gave something that is no plain value"))
+        except OSFault as fault:
+            await self._end(process, asked, False, fault.to_dict(), [])
+            raise
+        await self._end(process, asked, True, outcome, call.writes)
+        for then in call.after:
+            then()
+        return reply
+
+    async def _end(self, process: Process, asked: int, ok: bool, outcome: dict[str, Any], writes: list[Write]) -> None:
+        journal, used = self.machine.parts.journal, process.usage.kept()
+        writes = [*writes, self.machine.parts.records.changing(process.pid, usage=used)]
+        try:
+            await self._on_disk(self._post(process, journal.ending(process.pid, asked, ok, outcome, writes)))
+        except OSFault as fault:
+            process.owed.append(journal.ending(process.pid, asked, False, fault.to_dict()))
+            raise
+
+    def _give_up(self, process: Process, asked: int) -> None:
+        """Whoever made the call no longer waits: when its code runs again, it will not be answered either."""
+        if process.dying is None and not process.ending:
+            journal = self.machine.parts.journal
+            self._post(process, journal.ending(process.pid, asked, False, {"code": CANCELLED}))
+
+    def _post(self, process: Process, write: Write) -> Future[Any]:
+        """Write it, and before it what could not be written earlier."""
+        owed = list(process.owed)
+        if not owed:
+            return self.machine.parts.journal.post(write)
+
+        def together(connection: sqlite3.Connection) -> Any:
+            for one in owed:
+                one(connection)
+            return write(connection)
+
+        writing = self.machine.parts.journal.post(together)
+        _then(writing, lambda _: _paid(process, owed))
+        return writing
 
     def _entry(self, name: str) -> Entry:
         if name not in self.table:
             raise BadInput(f"no system call {name!r}", hint="docs/syscalls.md lists them")
         return self.table[name]
 
-    async def _on_disk(self, write: Any) -> Any:
+    async def _on_disk(self, write: Future[T]) -> T:
         with translated():
-            return await write
+            return await asyncio.wrap_future(write)
 
     async def _carry_out(self, call: Call, entry: Entry, request: c.Request) -> c.Reply:
         process = call.process
@@ -156,6 +273,36 @@ class Gate:
             del process.calls[task]
             if not process.calls:
                 process.settle(State.READY)
+
+
+def _then(writing: Future[T], act: Callable[[T], None]) -> None:
+    """Do something on the event loop once a write is on disk; nothing if that failed."""
+    loop = asyncio.get_running_loop()
+
+    def done(written: Future[T]) -> None:
+        if written.exception() is None:
+            loop.call_soon_threadsafe(act, written.result())
+
+    writing.add_done_callback(done)
+
+
+def _paid(process: Process, owed: list[Write]) -> None:
+    process.owed = [one for one in process.owed if one not in owed]
+
+
+def _handed_back(entry: Entry, before: Before, on_text: Callable[[str], None] | None) -> c.Reply:
+    """What the call came to in an earlier life. Raises the error that it raised then."""
+    if not before.ok:
+        raise from_dict(before.reply or {})
+    reply = entry.reply.model_validate(before.reply)
+    text = getattr(reply, "text", getattr(reply, "answer", ""))
+    if on_text is not None and text:
+        on_text(text)
+    return reply
+
+
+def _shown(entry: Entry, plain: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in plain.items() if key not in entry.private}
 
 
 def _translated(problem: Exception) -> Exception:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel as Model
 from pydantic import ValidationError, create_model
 
-from ..kernel.errors import AppFailed, BadInput, NotFound, OSFault, Unavailable
+from ..kernel.errors import AppFailed, BadInput, NotFound, OSFault, OutcomeUnknown, Unavailable
 from . import calls as c
 from .rights import holds
 
@@ -35,6 +35,7 @@ class Tool:
     description: str
     function: Callable[..., Any]
     arguments: type[Model]
+    idempotent: bool  # doing it twice is doing it once
 
 
 class Toolbox:
@@ -63,8 +64,12 @@ class Toolbox:
             if not self._busy[pid]:
                 del self._busy[pid]
 
-    def add(self, function: Callable[..., Any], name: str = "") -> None:
-        """Offer a function; every parameter needs a type. It may be async; a plain one runs in a worker thread."""
+    def add(self, function: Callable[..., Any], name: str = "", *, idempotent: bool = False) -> None:
+        """Offer a function; every parameter needs a type. It may be async; a plain one runs in a worker thread.
+
+        Where llmos died during a call, an ``idempotent`` tool is called again; for any other the process is told
+        `OutcomeUnknown`.
+        """
         name = name or function.__name__
         fields: dict[str, Any] = {}
         for parameter in inspect.signature(function, eval_str=True).parameters.values():
@@ -76,7 +81,7 @@ class Toolbox:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (parameter.annotation, default)
         arguments = create_model(f"{name}_arguments", __config__={"extra": "forbid"}, **fields)
-        self._tools[name] = Tool(name, inspect.getdoc(function) or name, function, arguments)
+        self._tools[name] = Tool(name, inspect.getdoc(function) or name, function, arguments, idempotent)
 
     def get(self, name: str) -> Tool:
         """The tool, or `NotFound`."""
@@ -102,6 +107,11 @@ async def listing(call: Call, request: c.ListTools) -> c.Tools:
 async def call(call: Call, request: c.CallTool) -> c.ToolResult:
     """Check the arguments, call the function; what it raises is an error of the tool, not of llmos."""
     tool = call.gate.tools.get(request.name)
+    if call.again and not tool.idempotent:
+        raise OutcomeUnknown(
+            f"llmos ended while tool {tool.name} was at work, and it may have done its work or not",
+            hint="find out before calling it again", tool=tool.name,
+        )  # fmt: skip
     try:
         arguments = tool.arguments.model_validate(request.args)
     except ValidationError as wrong:

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ...kernel.machine import Machine, Parts
+from ...kernel.machine import QUOTA, Machine, Parts
 from ...kernel.prompts import Encode, Prompts
 from ...kernel.sandbox import Sandbox
 from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.embedder import StaticEmbedder
 from ...memory.faults import Damaged
+from ...memory.files import FileStore, take_in
 from ...memory.journal import Journal
 from ...memory.recall import Recall
-from ...memory.records import Records
+from ...memory.records import Records, forget_the_dead
 from ...memory.tokens import BytePairTokens
 from ...memory.vectors import chroma
 from ...models.chat import ChatTemplate
@@ -71,12 +72,16 @@ async def boot(
             undo.callback(database.close)
             engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or _silent)
             undo.callback(engine.close)
+            forget_the_dead(database)
             journal = Journal(database)
             undo.callback(journal.close)
             embedder = _embedder()
             recall = recall_on(home, database)
             undo.callback(recall.close)
-        parts = Parts(home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox())
+            files = files_on(home, database, on_progress or _silent)
+        parts = Parts(
+            home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox(), files
+        )
         machine = Machine(parts)
         audit, tools = Audit(home.root / "audit.jsonl"), Toolbox()
         undo.callback(audit.close)
@@ -91,6 +96,12 @@ async def boot(
 def recall_on(home: Home, database: Database) -> Recall:
     """The passages of a home; also for commands that need no engine."""
     return Recall(database, _embedder(), chroma(home.root / "index"))
+
+
+def files_on(home: Home, database: Database, on_progress: OnProgress) -> FileStore:
+    """The files of a home; those that an older llmos had in a folder of their own are taken in."""
+    take_in(database, home.files, lambda share: on_progress("taking in the files of an older llmos", share))
+    return FileStore(database, QUOTA)
 
 
 @cache

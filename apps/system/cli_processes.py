@@ -1,4 +1,4 @@
-"""`llmos ps`, `log`, `kill`, `top`: looking at processes, and ending them, from any terminal."""
+"""`llmos ps`, `log`, `kill`, `resume`, `top`: looking at processes, ending them, and letting them go on."""
 
 from typing import Annotated
 
@@ -60,6 +60,18 @@ def kill(
     from .look import send_signal
 
     send_signal(context.obj.home, pid, signal)
+
+
+def resume(
+    context: typer.Context,
+    pids: Annotated[list[int] | None, typer.Argument(help="Which; else all that are suspended.")] = None,
+) -> int:
+    """Let processes go on that were alive when llmos ended, and wait for them."""
+    import asyncio
+
+    from .resume import run_resume
+
+    return asyncio.run(run_resume(context.obj, pids or []))
 
 
 def top(

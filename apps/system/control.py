@@ -24,6 +24,7 @@ from ...kernel.machine import Machine
 from ...kernel.process import Process, Signal
 from .boot import Running
 from .client import SOCKET, short_path
+from .comeback import end_suspended
 from .stores import Json, Stores, answer, begin
 
 Send = Callable[[dict[str, Json]], Awaitable[None]]
@@ -64,7 +65,7 @@ async def serve(running: Running) -> AsyncIterator[None]:
         listener.bind(f"{folder}/{SOCKET}")
         os.chmod(path, 0o600)
     lines, parts = _Lines(), running.machine.parts
-    stores = Stores(running.home, parts.database, parts.recall)
+    stores = Stores(running.home, parts.database, parts.recall, parts.files)
 
     def opened(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = asyncio.ensure_future(_converse(running.machine, stores, reader, writer, lines))
@@ -133,6 +134,10 @@ async def kill(machine: Machine, pid: int, name: str) -> None:
     """Send a signal by name; raises `BadInput` for a process that has ended."""
     if name.upper() not in Signal.__members__:
         raise BadInput(f"no signal {name!r}", hint=f"signals are {', '.join(Signal.__members__)}")
+    if pid not in {process.pid for process in machine.table}:
+        records, journal = machine.parts.records, machine.parts.journal
+        end_suspended(records, journal, [process.pid for process in machine.table], pid, name)
+        return
     if not machine.table.get(pid).alive:
         raise BadInput(f"process {pid} has ended", hint="llmos ps lists those that live")
     await machine.signal(pid, Signal[name.upper()])

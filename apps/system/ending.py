@@ -74,7 +74,7 @@ class Ending:
         """After SIGTERM the processes get the moment to tidy up that TERM gives them."""
         if self._machine is None or not isinstance(self.fault, Terminated):
             return
-        living = self._machine.table.living()
+        living = [process for process in self._machine.table.living() if not process.came_back]
         for process in living:
             await self._machine.signal(process.pid, Signal.TERM)
         for process in living:

@@ -44,6 +44,7 @@ class Job:
     faults: list[OSFault] = field(default_factory=list)
     interrupts: int = 0
     asks: bool = False  # a question waits until it comes to the foreground
+    came_back: bool = False  # its process was begun by an earlier llmos, and may go on after this one
     progress: str = ""  # how far its processes say they are
 
     @property

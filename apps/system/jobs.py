@@ -15,18 +15,22 @@ from typing import Any
 from rich.console import RenderableType
 
 from ...kernel.errors import BadInput, Interrupted, NotFound, OSFault
-from ...kernel.process import Process, Signal
+from ...kernel.process import Output, Process, Signal
 from ...kernel.translate import translate
+from ...memory.records import Record
 from .arguments import Given, parse
 from .boot import Running
+from .comeback import come_back, suspended
 from .describe import description_of
 from .display import print_json
 from .job import TALK, Builtin, Ended, Job
 from .mentioned import mentioned
+from .options import user
 from .output import AppOutput, Asker, plain_result, remainder
 from .pipeline import Command, Pipeline, expand
 from .registry import AppInfo
 from .run import launch
+from .talk import APP as TALKS
 from .talk import Talk
 from .texts import read_text, rendered, write_text
 
@@ -52,6 +56,43 @@ class Jobs:
         job.output = AppOutput(None if ask is None else self._when_in_front(job, ask), on_progress=job.tell)
         job.task = asyncio.ensure_future(self._run(job, job.output))
         return job
+
+    def come_back(self, ask: Asker | None) -> list[Job]:
+        """Let the processes of earlier runs go on, as jobs in the background; the last conversation is the shell's."""
+        dialogue = self._dialogue()
+        jobs: dict[int, Job] = {}
+
+        def output(record: Record) -> Output:
+            if record.pid == dialogue:
+                return self.talk
+            job = Job(Pipeline((), background=True, text=f"{record.app} (process {record.pid})"), AppOutput())
+            job.output = AppOutput(None if ask is None else self._when_in_front(job, ask), on_progress=job.tell)
+            jobs[record.pid] = job
+            return job.output
+
+        for process in come_back(self.running, output):
+            if process.pid == dialogue:
+                self.talk.adopt(process)
+            elif process.pid in jobs:
+                job = jobs[process.pid]
+                job.processes, job.came_back = [process], True
+                job.task = asyncio.ensure_future(self._gone_on(job, process))
+                self.enlist(job)
+        return [job for job in jobs.values() if job.number is not None]
+
+    def _dialogue(self) -> int | None:
+        """The newest conversation that an earlier shell of this user left."""
+        found = [r for r in suspended(self.running) if (r.app, r.owner, r.parent) == (TALKS, user(), None)]
+        return next((record.pid for record in reversed(found) if not record.args), None)
+
+    async def _gone_on(self, job: Job, process: Process) -> int:
+        await process.ended.wait()
+        if process.error is not None and not process.suspended:
+            return self._failed(job, process.error)
+        if not process.suspended:
+            rest = await remainder(self.running.launcher.registry.get(process.app), process, job.output.text)
+            job.output.write(f"{rest.plain}\n" if rest else "")
+        return process.exit_code or 0
 
     async def _run(self, job: Job, last: AppOutput) -> int:
         """All stages; the exit code of the one that failed, else 0."""
@@ -203,9 +244,11 @@ class Jobs:
         self._send(job.processes, Signal.CONT)
 
     async def end(self, job: Job) -> None:
-        """KILL all it has; returns when nothing is left."""
+        """KILL all it has, or suspend it where it came back from before; returns when nothing is left."""
         for process in job.processes:
-            if process.alive:
+            if process.alive and job.came_back:
+                await self.running.machine.suspend(process)
+            elif process.alive:
                 await self.running.machine.signal(process.pid, Signal.KILL)
         if job.task is not None:
             job.task.cancel()
@@ -235,6 +278,10 @@ class Jobs:
     def listed(self) -> list[Job]:
         """Jobs with a number, oldest first."""
         return list(self._numbered.values())
+
+    def ending(self) -> list[Job]:
+        """Those that would end with the shell; what came back from an earlier run goes on another time."""
+        return [job for job in self._numbered.values() if not job.came_back]
 
     def in_front(self) -> bool:
         """Whether the command that asks this runs before the user's eyes."""

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...kernel.errors import AppFailed
+from ...kernel.errors import AppFailed, OSFault
 from ...kernel.machine import Body, Machine
 from ...kernel.process import Output, Priority, Process
 from ...kernel.translate import translated
+from ...memory.records import Record
 from ...syscalls import calls as c
 from ...syscalls import remote
 from ...syscalls.api import Sys
@@ -62,6 +63,7 @@ class Launcher:
         handed: Mapping[str, Path] | None = None,
         rights: list[str] | None = None,
         priority: Priority | None = None,
+        spawned: int | None = None,
     ) -> Process:
         """Start an app by name. Raises `NotFound`, and `BadInput` for arguments that do not fit."""
         assert self.gate is not None
@@ -78,6 +80,7 @@ class Launcher:
                 priority=priority if priority is not None else Priority[manifest.priority.upper()],
                 output=output,
                 parent=parent,
+                spawned=spawned,
                 args=args,
                 stdin=stdin,
                 handed=handed,
@@ -89,8 +92,22 @@ class Launcher:
         arguments(load(info.package), args)
         return _local_body(gate, info.package)
 
-    async def spawn(self, parent: Process, name: str, args: dict[str, Any], rights: list[str] | None) -> Process:
+    async def spawn(
+        self, parent: Process, name: str, args: dict[str, Any], rights: list[str] | None, spawned: int
+    ) -> Process:
         """The system call ``process.spawn``: the child writes where its parent writes."""
         return self.launch(
-            name, args, owner=parent.owner, output=parent.output, parent=parent, rights=rights, priority=parent.priority
-        )
+            name, args, owner=parent.owner, output=parent.output, parent=parent, rights=rights,
+            priority=parent.priority, spawned=spawned,
+        )  # fmt: skip
+
+    def revive(self, record: Record, output: Output) -> Process | None:
+        """Let a process of an earlier llmos go on; None for one that cannot, and it has ended."""
+        assert self.gate is not None
+        try:
+            with translated():
+                info = self.registry.get(record.app)
+                return self.machine.revive(record, self._body(self.gate, info, record.args), output)
+        except OSFault as fault:
+            self.machine.lost(record, fault)
+            return None

@@ -41,11 +41,11 @@ async def interact(shell: Shell) -> int:
             except EOFError:
                 text = "exit"
             leaving = not await shell.lines(text)
-            if leaving and (warned or not shell.jobs.listed()):
+            if leaving and (warned or not shell.jobs.ending()):
                 break
             warned = leaving
             if leaving:
-                out().print(f"{len(shell.jobs.listed())} jobs are not done; exit again ends them.")
+                out().print(f"{len(shell.jobs.ending())} jobs are not done; exit again ends them.")
         for job in shell.jobs.listed():
             await shell.jobs.end(job)
     return shell.jobs.status

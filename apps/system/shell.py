@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from ...kernel.errors import Interrupted, OSFault
+from ...kernel.errors import Denied, Interrupted, OSFault
 from .boot import Running
 from .commands import Commands, Exit
 from .display import clean, err, out
@@ -36,6 +36,7 @@ def run_shell(options: Options) -> int:
 async def _run(options: Options) -> int:
     async with session(options) as running:
         shell = Shell(running)
+        shell.come_back()
         if sys.stdin.isatty():
             from .prompt import interact
 
@@ -78,6 +79,12 @@ class Shell:
         self._screen = Screen()
         self._front: Job | None = None
         self._asking = False  # a question stands on the terminal
+
+    def come_back(self) -> None:
+        """What earlier runs left alive goes on in the background."""
+        for job in self.jobs.come_back(self._put):
+            out().print(f"[{job.number}] goes on  {clean(job.pipeline.text)}", markup=False)
+            self._report_when_done(job)
 
     async def line(self, text: str) -> bool:
         """Carry out one line; False when the shell is to end. Errors are one line on standard error."""
@@ -148,7 +155,8 @@ class Shell:
 
     async def _put(self, question: str, choices: list[str]) -> str:
         """A question of a job to the human, on a line of its own."""
-        assert self.ask is not None
+        if self.ask is None:
+            raise Denied(f"nobody is there to answer {question!r}", hint="run the shell on a terminal")
         self._screen.close()
         self._asking = True
         try:
@@ -186,7 +194,7 @@ class Shell:
     async def settle(self) -> None:
         """Wait for all jobs in the background; stopped ones are ended."""
         for job in self.jobs.listed():
-            if job.stopped.is_set():
+            if job.stopped.is_set() or job.came_back:
                 await self.jobs.end(job)
             elif job.task is not None:
                 await asyncio.wait({job.task})

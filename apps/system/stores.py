@@ -25,8 +25,9 @@ from typing import Any
 from ...kernel.errors import BadInput, HomeHeld
 from ...kernel.translate import translated
 from ...memory.database import Database
+from ...memory.files import FileStore
 from ...memory.recall import Recall
-from .boot import recall_on
+from .boot import files_on, recall_on
 from .client import NotRunning, request
 from .home import Home, HomeLock
 
@@ -47,6 +48,7 @@ class Stores:
     home: Home
     database: Database
     recall: Recall
+    files: FileStore
 
 
 SERVICES: dict[str, Service] = {}
@@ -62,7 +64,8 @@ def opened(home: Home) -> Iterator[Stores]:
             undo.callback(database.close)
             recall = recall_on(home, database)
             undo.callback(recall.close)
-        yield Stores(home, database, recall)
+            files = files_on(home, database, lambda what, share: None)
+        yield Stores(home, database, recall, files)
 
 
 def use(home: Home, name: str, on_step: Callable[[dict[str, Json]], None] | None = None, /, **fields: Json) -> Json:

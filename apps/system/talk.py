@@ -43,12 +43,16 @@ class Talk:
             raise BadInput("the conversation is stopped", hint="fg goes on with it, new begins another")
         elif not self._waits.is_set():
             raise BadInput("the conversation is still answering", hint="fg shows it, new begins another")
-        for path, file in files.items():
-            self._process.files.hand_in(path, file)
+        self._running.machine.hand_in(self._process, files)
         self._hears = output
         self._waits.clear()
         self._lines.put_nowait(line)
         return self._process
+
+    def adopt(self, process: Process) -> None:
+        """Go on with the conversation that an earlier shell had when it died; this is its output."""
+        self._process = process
+        process.came_back = False  # it ends with this shell, as its own would
 
     async def end(self) -> bool:
         """End the conversation, with all that it knows; False where there is none."""

@@ -20,7 +20,7 @@ _TELLING = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True)
 class Found:
-    """A file that was found, and why. ``text`` is its best passage, which begins at ``line``; "" if only its name fits."""
+    """A file that was found, and why; ``text`` is its best passage, from ``line`` on, or "" where only its name fits."""
 
     path: str
     score: float
@@ -98,7 +98,7 @@ def _best(
 
 
 def _ranked(query: str, hits: Iterable[tuple[int, Hit]], wanted: Sequence[Placed]) -> list[Found]:
-    """All that fits, by its own passage and its name; scores of several collections are set level by what they share."""
+    """All that fits, by passage and name; hits of several collections are compared by what does not depend on one."""
     best = dict(hits)
     most = max((hit.why.coverage for hit in best.values()), default=0.0) or 1.0
     found = []
@@ -108,9 +108,7 @@ def _ranked(query: str, hits: Iterable[tuple[int, Hit]], wanted: Sequence[Placed
             why = hit.why
             score = _WORDS * why.coverage / most + _MEANING * max(why.similarity, 0.0) + _NAME * named
             line = int(hit.meta["line"])
-            found.append(
-                Found(file.path, score, file.node.tags, line, hit.text, why.coverage, why.similarity, named)
-            )
+            found.append(Found(file.path, score, file.node.tags, line, hit.text, why.coverage, why.similarity, named))
         elif named:
             found.append(Found(file.path, _NAME * named, file.node.tags, named=named))
     return sorted(found, key=lambda f: (-f.score, f.path))

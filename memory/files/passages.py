@@ -8,6 +8,7 @@ up to date, within what is searched: who never searches pays nothing, and what a
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ..faults import Damaged, Missing, NotText
 from ..recall import Passage, Recall
@@ -161,4 +162,4 @@ def _parts(line: str) -> list[str]:
     if len(words) <= WORDS:
         return [line[start : start + 10 * WORDS] for start in range(0, len(line), 10 * WORDS)] or [""]
     cuts = [0, *(words[n].start() for n in range(WORDS, len(words), WORDS)), len(line)]
-    return [line[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [line[a:b] for a, b in pairwise(cuts)]

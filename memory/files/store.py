@@ -134,7 +134,9 @@ class FileStore:
 
     def _emptied(self, old: Sequence[tuple[int, int]]) -> int:
         """How many deleted files would lose their last version with these."""
-        sql = "SELECT v.id FROM versions AS v JOIN nodes AS n ON n.id = v.node AND n.current = v.number WHERE n.gone = 1"
+        sql = (
+            "SELECT v.id FROM versions AS v JOIN nodes AS n ON n.id = v.node AND n.current = v.number WHERE n.gone = 1"
+        )
         return len({number for (number,) in self.database.rows(sql)} & {number for number, _ in old})
 
     def _free(self, dropped: set[int], on_progress: OnProgress | None, *, dry_run: bool) -> Iterator[int]:

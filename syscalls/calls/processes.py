@@ -75,3 +75,19 @@ class ProcessInfo(Reply):
     rights: list[str]
     limits: dict[str, float | int | None]
     model: str
+
+
+class Save(Request):
+    """Hand over the state to come back from, instead of from the beginning."""
+
+    state: Any = Field(description="plain JSON values")
+
+
+class Load(Request):
+    """The state that was handed over last; the first call of an app that saves its state."""
+
+
+class Loaded(Reply):
+    """What was saved."""
+
+    state: Any = Field(None, description="null when nothing was saved")

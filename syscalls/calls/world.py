@@ -58,6 +58,16 @@ class Sleep(Request):
     seconds: float = Field(ge=0, le=86_400)
 
 
+class Random(Request):
+    """A number that nobody can foresee: as a process comes back, it gets the same one again."""
+
+
+class Drawn(Reply):
+    """A number, at least 0 and below 1."""
+
+    value: float
+
+
 class Print(Request):
     """Write text to the process's output (a terminal, a pipe, a log)."""
 

@@ -95,9 +95,12 @@ async def test_a_state_that_cannot_be_restored_fails_its_own_work_alone(boot_wit
 
 async def test_a_disk_that_is_full_at_the_end_is_an_error_of_the_process(bench, monkeypatch):
     def full(pid, **columns):
-        raise Full("no room", hint="free some")
+        def write(connection):
+            raise Full("no room", hint="free some")
 
-    monkeypatch.setattr(bench.machine.parts.records, "finish", full)
+        return write
+
+    monkeypatch.setattr(bench.machine.parts.records, "finishing", full)
 
     async def main(sys):
         return "done"

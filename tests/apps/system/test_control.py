@@ -77,6 +77,8 @@ async def test_a_line_that_asks_nothing_holds_nobody_up(running):
 
 async def test_the_head_of_a_living_process_is_of_now(served):
     process = launch(served)
+    while not process.calls:  # then its record is on disk
+        await asyncio.sleep(0.001)
     process.usage.tokens_out = 77
     record, _ = await asyncio.to_thread(calls, served.home, process.pid)
     now = await asyncio.to_thread(as_it_stands, served.home, record)
