@@ -9,6 +9,6 @@ from .tree import FileTree, Write
 from .view import UNTRUSTED, Entry, FileView, Revision
 
 __all__ = [
-    "DEEPEST", "LONGEST_LINE", "UNTRUSTED", "Entry", "FileStore", "FileTree", "FileView", "Found", "Line", "Retention", "Revision",
-    "Swept", "Write", "find", "find_lines", "take_in", "text_of",
+    "DEEPEST", "LONGEST_LINE", "UNTRUSTED", "Entry", "FileStore", "FileTree", "FileView", "Found", "Line", "Retention",
+    "Revision", "Swept", "Write", "find", "find_lines", "take_in", "text_of",
 ]  # fmt: skip

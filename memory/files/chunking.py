@@ -15,7 +15,7 @@ _SEGMENT = 1 << 20  # bytes gathered before cutting begins
 _BLOCK = 1 << 16  # bytes hashed at a time: fits into the cache
 _WINDOW = 32  # bytes that a hash sees: as many as it has bits
 
-# Before the usual length a cut is 4 times rarer than chance would have it, after it 4 times likelier: lengths vary less.
+# Before the usual length a cut is 4 times rarer than chance has it, after it 4 times likelier: lengths vary less.
 _STRICT, _LOOSE = np.uint32(0xFFFF0000), np.uint32(0xFFF00000)
 
 _GEAR = np.frombuffer(b"".join(blake2b(bytes([b]), digest_size=4).digest() for b in range(256)), dtype="<u4")

@@ -97,7 +97,7 @@ def joined(connection: sqlite3.Connection, pieces: bytes, what: str) -> bytes:
 
 def split(pieces: bytes) -> list[tuple[bytes, int]]:
     """(hash, bytes of content) of each piece."""
-    return list(_PIECE.iter_unpack(pieces))
+    return list(_PIECE.iter_unpack(pieces[: count(pieces) * _PIECE.size]))
 
 
 def bytes_of(pieces: Iterable[tuple[bytes, int]]) -> int:

@@ -20,7 +20,7 @@ _TELLING = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True)
 class Found:
-    """A file that was found, and why; ``text`` is its best passage, from ``line`` on, or "" where only its name fits."""
+    """A file that was found, and why; ``text`` is its best passage, from ``line`` on; "" where only its name fits."""
 
     path: str
     score: float

@@ -6,6 +6,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from ..database import Database
@@ -27,15 +28,14 @@ def take_in(database: Database, folder: Path, on_progress: Callable[[float], Non
     """
     if not folder.is_dir():
         return 0
-    made = 0.0
-    store = FileStore(database, clock=lambda: made)  # no quota: it all had room before
+    store = FileStore(database)  # no quota: it all had room before
     files = [(owner.name, path) for owner in sorted(folder.iterdir()) if owner.is_dir() for path in _below(owner)]
     left = 0
     for done, (owner, path) in enumerate(files, 1):
         try:
             with open(os.open(folder / owner / path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-                made = os.fstat(file.fileno()).st_mtime
-                FileTree(store, owner).write(_named(path), iter(lambda file=file: file.read(_BLOCK), b""))
+                store.clock = partial(float, os.fstat(file.fileno()).st_mtime)  # when it was made
+                FileTree(store, owner).write(_named(path), iter(partial(file.read, _BLOCK), b""))
         except (OSError, BadPath) as problem:
             log.warning("%s stays where it is: %s", folder / owner / path, problem)
             left += 1

@@ -115,12 +115,12 @@ class FileStore:
         In small transactions: others go on, and after a crash the next sweep does the rest.
         """
         old = self._outlived(retention or self.retention)
-        files = 0
+        files = self._emptied(old)
         for part in _steps([] if dry_run else old):
             with self.database.transaction() as connection:
-                files += drop(connection, part)
+                drop(connection, part)
         freed = list(self._free({number for number, _ in old} if dry_run else set(), on_progress, dry_run=dry_run))
-        return Swept(len(old), files if not dry_run else self._emptied(old), len(freed), sum(freed))
+        return Swept(len(old), files, len(freed), sum(freed))
 
     def _outlived(self, retention: Retention) -> list[tuple[int, int]]:
         """(version, node) of what is kept no longer."""
@@ -133,10 +133,8 @@ class FileStore:
         return [(version, node) for version, node in self.database.rows(sql, (before, retention.newest))]
 
     def _emptied(self, old: Sequence[tuple[int, int]]) -> int:
-        """How many deleted files would lose their last version with these."""
-        sql = (
-            "SELECT v.id FROM versions AS v JOIN nodes AS n ON n.id = v.node AND n.current = v.number WHERE n.gone = 1"
-        )
+        """How many deleted files lose their last version with these."""
+        sql = "SELECT v.id FROM versions AS v JOIN nodes AS n ON n.id = v.node AND n.current = v.number WHERE n.gone"
         return len({number for (number,) in self.database.rows(sql)} & {number for number, _ in old})
 
     def _free(self, dropped: set[int], on_progress: OnProgress | None, *, dry_run: bool) -> Iterator[int]:
@@ -198,9 +196,9 @@ class FileStore:
                 yield damage.message
 
 
-def drop(connection: sqlite3.Connection, versions: Sequence[tuple[int, int]]) -> int:
-    """Remove (version, node) rows within the caller's transaction; how many files that leaves without any."""
-    ask, files = asking(connection), 0
+def drop(connection: sqlite3.Connection, versions: Sequence[tuple[int, int]]) -> None:
+    """Remove (version, node) rows within the caller's transaction, and deleted files that this leaves no content."""
+    ask = asking(connection)
     connection.executemany("DELETE FROM versions WHERE id = ?", [(number,) for number, _ in versions])
     for number in dict.fromkeys(node for _, node in versions):
         if not ask("SELECT 1 FROM nodes WHERE id = ?", (number,)):  # went with the last of its content
@@ -211,9 +209,7 @@ def drop(connection: sqlite3.Connection, versions: Sequence[tuple[int, int]]) ->
         if pieces or not node.gone:
             nodes.save(connection, replace(node, stored=chunks.bytes_of(pieces)))
         else:
-            files += 1
             _remove(connection, node)
-    return files
 
 
 def _remove(connection: sqlite3.Connection, node: Node) -> None:

@@ -21,7 +21,7 @@ _SHORT_PIECES = 16  # at the end of a file, from appending; with more, they are 
 
 
 class FileTree(FileView):
-    """Adds changing. Methods named ...ing prepare a change, which may take long, and return the `Write` that makes it."""
+    """Adds changing. Methods named ...ing prepare a change, which may take long, and return what makes it."""
 
     def __init__(self, store: FileStore, owner: str, root: str = "", pid: int | None = None) -> None:
         """``pid`` is the process that makes the changes; None: the user."""

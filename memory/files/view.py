@@ -108,10 +108,7 @@ class FileView:
 
     def versions(self, path: str) -> list[Revision]:
         """The versions of a file, oldest first, also of one that was deleted."""
-        return [
-            Revision(v, None, 0.0, damaged=True) if isinstance(v, int) else Revision(v.number, v.size, v.made, v.pid, v.label)
-            for v in nodes.history(self._ask, self._past(path))
-        ]  # fmt: skip
+        return [_revision(found) for found in nodes.history(self._ask, self._past(path))]
 
     def diff(self, path: str, before: int, after: int) -> str:
         """What differs between two versions, as `diff -u` writes it; of one where the file was deleted, all."""
@@ -156,5 +153,12 @@ class FileView:
         return found
 
 
+def _revision(found: Version | int) -> Revision:
+    if isinstance(found, int):
+        return Revision(found, None, 0.0, damaged=True)
+    return Revision(found.number, found.size, found.made, found.pid, found.label)
+
+
 def missing(path: str) -> Missing:
+    """The fault for a path without a file."""
     return Missing(f"no file {path}", hint="list the files to see what there is")
