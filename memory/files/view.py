@@ -138,7 +138,10 @@ class FileView:
     def _past(self, path: str, ask: Ask | None = None) -> Node:
         """The file of a path, or the last that was deleted there."""
         ask, names = ask or self._ask, self._names(path)
-        node = nodes.walk(ask, self.owner, names)
+        try:
+            node = nodes.walk(ask, self.owner, names)
+        except BadPath:  # a file stands now where its folder was
+            node = None
         found = node if node is not None and not node.folder else nodes.past(ask, self.owner, names)
         if found is None:
             raise missing(path)

@@ -9,7 +9,7 @@ from llmos.memory.database import Database
 from llmos.memory.faults import BadPath, Missing
 from llmos.memory.files import FileStore, FileTree, Retention
 
-NAMES = st.sampled_from(["a", "b", "d", "é"])
+NAMES = st.sampled_from(["a", "é"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
 DATA = st.tuples(st.integers(0, 3), st.sampled_from([0, 1, 90, 5_000, 70_000])).map(
     lambda seed: random.Random(seed[0]).randbytes(seed[1])
@@ -26,6 +26,7 @@ class Histories(RuleBasedStateMachine):
 
         self.folder = tempfile.TemporaryDirectory()
         self.database = Database(Path(self.folder.name) / "llmos.db")
+        self.database.rows("PRAGMA synchronous = OFF")  # no power fails here
         self.now = 0.0
         self.store = FileStore(self.database, clock=lambda: self.now)
         self.tree = FileTree(self.store, "ann", "app")
@@ -50,6 +51,9 @@ class Histories(RuleBasedStateMachine):
         versions[max(versions, default=0) + 1] = data
 
     @rule(path=PATHS, data=DATA, append=st.booleans())
+    def change(self, path, data, append):
+        self.write(path, data, append)
+
     def write(self, path, data, append):
         self.now += 1
         action = self.tree.append if append else self.tree.write
@@ -60,6 +64,11 @@ class Histories(RuleBasedStateMachine):
         new = self.model.get(path, b"") + data if append else data
         if path not in self.model or new != self.model[path] or self.rewritten(path):
             self.put(path, new)
+
+    @rule(path=PATHS, times=st.integers(1, 20))
+    def append_often(self, path, times):
+        for number in range(times):
+            self.write(path, b"line %d\n" % number, True)
 
     def rewritten(self, path):
         """The same content in other pieces, after appending, is a version too: the store says."""
