@@ -44,15 +44,7 @@ def request(
     patience: float = PATIENCE,
 ) -> Any:
     """As `ask`, and ``on_step`` gets what comes before the answer; ``patience``: seconds from line to line."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.settimeout(PATIENCE)
-        try:
-            with short_path(home.run) as folder:
-                line.connect(f"{folder}/{SOCKET}")
-        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            raise NotRunning(f"no llmos runs on {home.root}", hint="start one with llmos") from None
-        except PermissionError:
-            raise Unavailable(f"{home.run} is another user's", hint="name a home of your own with --home") from None
+    with connected(home) as line:
         line.settimeout(patience)
         try:
             line.sendall(json.dumps(asked).encode() + b"\n")
@@ -69,3 +61,22 @@ def request(
     if "ok" not in answer:
         raise Unavailable(f"the llmos on {home.root} hung up", hint="try again")
     return answer["ok"]
+
+
+def connected(home: Home) -> socket.socket:
+    """A socket to the llmos that holds a home; raises `NotRunning`, or `Unavailable`."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    line.settimeout(PATIENCE)
+    try:
+        with short_path(home.run) as folder:
+            line.connect(f"{folder}/{SOCKET}")
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        line.close()
+        raise NotRunning(f"no llmos runs on {home.root}", hint="start one with llmos") from None
+    except PermissionError:
+        line.close()
+        raise Unavailable(f"{home.run} is another user's", hint="name a home of your own with --home") from None
+    except OSError as problem:  # hung, with more waiting for it than it takes
+        line.close()
+        raise Unavailable(f"the llmos on {home.root} does not answer: {problem}", hint="end it") from None
+    return line

@@ -20,13 +20,16 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ...kernel.errors import BadInput, HomeHeld
 from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.files import FileStore
+from ...memory.ingest.library import Library
 from ...memory.recall import Recall
+from . import memory_services
 from .boot import files_on, recall_on
 from .client import NotRunning, request
 from .home import Home, HomeLock
@@ -50,8 +53,21 @@ class Stores:
     recall: Recall
     files: FileStore
 
+    @cached_property
+    def library(self) -> Library:
+        """The files that are remembered."""
+        return Library(self.database, self.recall)
 
-SERVICES: dict[str, Service] = {}
+
+SERVICES: dict[str, Service] = {
+    "memory.add": memory_services.add,
+    "memory.search": memory_services.search,
+    "memory.ls": memory_services.ls,
+    "memory.forget": memory_services.forget,
+    "memory.export": memory_services.export,
+    "memory.import": memory_services.take_in,
+    "memory.stats": memory_services.stats,
+}
 
 
 @contextmanager

@@ -4,7 +4,21 @@ Units: times are seconds, sizes are bytes or tokens as named. Every request may 
 """
 
 from .base import Label, Nothing, Reply, Request, Role, said, unwritable
-from .context import Add, ContextView, Drop, Fetch, Look, PageView
+from .context import (
+    Add,
+    Compact,
+    Compacting,
+    ContextView,
+    Drop,
+    Fetch,
+    Fetched,
+    Look,
+    PagesBack,
+    PageText,
+    PageView,
+    RecallPages,
+    Tune,
+)
 from .files import (
     DeleteFile,
     FileEntry,
@@ -86,6 +100,8 @@ __all__ = [
     "CallTool",
     "Choose",
     "Chosen",
+    "Compact",
+    "Compacting",
     "ContextView",
     "Count",
     "CountEach",
@@ -100,6 +116,7 @@ __all__ = [
     "Execute",
     "Executed",
     "Fetch",
+    "Fetched",
     "FileEntry",
     "FileLine",
     "FileLines",
@@ -129,7 +146,9 @@ __all__ = [
     "Message",
     "Nothing",
     "Now",
+    "PageText",
     "PageView",
+    "PagesBack",
     "Passage",
     "Print",
     "ProcessInfo",
@@ -138,6 +157,7 @@ __all__ = [
     "Random",
     "ReadFile",
     "Recall",
+    "RecallPages",
     "Recalled",
     "Receive",
     "Remember",
@@ -161,6 +181,7 @@ __all__ = [
     "ToolInfo",
     "ToolResult",
     "Tools",
+    "Tune",
     "Versions",
     "Wait",
     "WriteFile",

@@ -54,7 +54,12 @@ def test_a_change_is_known_by_its_process_and_can_be_taken_back(files, store):
     make(store, files.renaming("a.txt", "b.txt"))
     make(store, files.tagging("b.txt", ["x", "y"], ["y"]))
     assert files.labelled("b.txt") == ("one", "trusted")
-    assert [(v.number, v.size, v.pid) for v in files.versions("b.txt")] == [(1, 3, 7), (2, 7, 7), (3, None, 7), (4, 3, 7)]
+    assert [(v.number, v.size, v.pid) for v in files.versions("b.txt")] == [
+        (1, 3, 7),
+        (2, 7, 7),
+        (3, None, 7),
+        (4, 3, 7),
+    ]
     assert [e.tags for e in files.listing() if e.path == "b.txt"] == [("x",)]
     assert files.labelled("in/docs/a.md")[1] == "untrusted"
 

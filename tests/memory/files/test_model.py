@@ -144,9 +144,7 @@ class Histories(RuleBasedStateMachine):
         names = {e.path.split("/")[0] for e in FileTree(self.store, "ann").entries()}
         assert names <= {"app", "other"}
         assert self.store.check() == []
-        (stored, needed) = self.database.rows(
-            "SELECT sum(stored), (SELECT sum(size) FROM versions) FROM nodes"
-        )[0]
+        (stored, needed) = self.database.rows("SELECT sum(stored), (SELECT sum(size) FROM versions) FROM nodes")[0]
         assert stored <= (needed or 0)
 
 

@@ -139,7 +139,9 @@ def test_damage_names_file_and_version_and_the_others_can_be_read(tree, database
     for number in (1, 2, 3):
         tree.write("d/a.txt", noise(20_000) + b"%d" % number)
     third = tree.read("d/a.txt")
-    database.run("UPDATE chunks SET data = CAST(x'00' || substr(data, 2) AS BLOB) WHERE rowid = (SELECT max(rowid) FROM chunks)")
+    database.run(
+        "UPDATE chunks SET data = CAST(x'00' || substr(data, 2) AS BLOB) WHERE rowid = (SELECT max(rowid) FROM chunks)"
+    )
     with pytest.raises(Damaged, match=r"version 3 of d/a\.txt"):
         tree.read("d/a.txt")
     assert tree.read("d/a.txt", 2).endswith(b"2")

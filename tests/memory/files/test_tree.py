@@ -69,7 +69,9 @@ def test_a_path_that_is_none_or_deceives_is_refused(tree, wrong):
     assert paths(tree) == ["own"]
 
 
-@pytest.mark.parametrize("name", ["a.b.", ".hidden", "Größe", "ａ", "你好.txt", "👨‍👩‍👧.png", "می‌خواهم", "a b", "-rf", "CON", "a:b", "~"])
+@pytest.mark.parametrize(
+    "name", ["a.b.", ".hidden", "Größe", "ａ", "你好.txt", "👨‍👩‍👧.png", "می‌خواهم", "a b", "-rf", "CON", "a:b", "~"]
+)
 def test_any_other_name_is_a_name(tree, name):
     tree.write(name, b"x")
     assert paths(tree) == [name]
