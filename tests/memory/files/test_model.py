@@ -1,4 +1,4 @@
-"""Random histories against a plain dictionary: what the tree says is what was written, whatever was thinned meanwhile."""
+"""Random histories against a plain dictionary: the tree says what was written, whatever was thinned meanwhile."""
 
 import random
 

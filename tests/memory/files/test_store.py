@@ -194,10 +194,8 @@ def spoil(path, database, table, column):
     connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (plain, table))
     connection.close()
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute(
-        f"UPDATE {table} SET {column} = CASE typeof({column}) WHEN 'blob' THEN CAST(x'01' || substr({column}, 2) AS BLOB)"
-        f" WHEN 'text' THEN '[1]' ELSE {column} + 1 END WHERE id = (SELECT max(id) FROM {table})"
-    )
+    changed = {"pieces": "CAST(x'01' || substr(pieces, 2) AS BLOB)", "tags": "'[1]'"}.get(column, f"{column} + 1")
+    connection.execute(f"UPDATE {table} SET {column} = {changed} WHERE id = (SELECT max(id) FROM {table})")
     connection.execute("PRAGMA writable_schema = ON")
     connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (sql, table))
     connection.close()

@@ -141,7 +141,7 @@ def test_every_change_is_a_version_and_any_can_be_brought_back(tree, clock):
     assert tree.labelled("a.txt") == ("one\ntwo\n", "trusted")
     assert tree.versions("a.txt")[-1].number == 5
     for wrong, error in ((4, BadPath), (9, Missing)):
-        with pytest.raises(error, match="a.txt"):
+        with pytest.raises(error, match=r"a\.txt"):
             tree.rollback("a.txt", wrong)
     for version in (4, 9):
         with pytest.raises(Missing):
