@@ -29,7 +29,7 @@ from ...memory.database import Database
 from ...memory.files import FileStore
 from ...memory.ingest.library import Library
 from ...memory.recall import Recall
-from . import memory_services
+from . import file_services, memory_services
 from .boot import files_on, recall_on
 from .client import NotRunning, request
 from .home import Home, HomeLock
@@ -67,6 +67,19 @@ SERVICES: dict[str, Service] = {
     "memory.export": memory_services.export,
     "memory.import": memory_services.take_in,
     "memory.stats": memory_services.stats,
+    "fs.ls": file_services.ls,
+    "fs.cat": file_services.cat,
+    "fs.put": file_services.put,
+    "fs.get": file_services.get,
+    "fs.find": file_services.find,
+    "fs.log": file_services.log,
+    "fs.diff": file_services.diff,
+    "fs.rollback": file_services.rollback,
+    "fs.rm": file_services.rm,
+    "fs.mv": file_services.mv,
+    "fs.tag": file_services.tag,
+    "fs.du": file_services.du,
+    "fs.check": file_services.check,
 }
 
 
