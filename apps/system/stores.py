@@ -31,8 +31,8 @@ from ...memory.files import FileStore
 from ...memory.ingest.library import Library
 from ...memory.recall import Recall
 from ...memory.records import Records
-from . import checkpoints, file_services, memory_services
-from .boot import files_on, recall_on
+from . import checkpoints, file_services, housekeeping, memory_services
+from .boot import Running, files_on, recall_on
 from .client import NotRunning, request
 from .home import Home, HomeLock
 
@@ -86,7 +86,14 @@ SERVICES: dict[str, Service] = {
     "fs.check": file_services.check,
     "process.checkpoint": checkpoints.write,
     "process.restore": checkpoints.read,
+    "gc": housekeeping.gc,
 }
+
+
+def stores_of(running: Running) -> Stores:
+    """Those of the llmos in this program."""
+    parts, new_pid = running.machine.parts, running.machine.table.new_pid
+    return Stores(running.home, parts.database, parts.recall, parts.files, new_pid, running.model)
 
 
 @contextmanager

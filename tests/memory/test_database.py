@@ -155,7 +155,7 @@ def test_damage_within_is_found(path):
         Database(path)
     database = Database(path, read_only=True)  # what can still be read can be saved
     with pytest.raises(Damaged, match="damaged"):
-        database.rows("SELECT handle FROM pages")
+        database.rows("SELECT * FROM pages")
     assert database.check() != []
     database.close()
 
