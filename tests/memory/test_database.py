@@ -148,7 +148,7 @@ def test_damage_within_is_found(path):
     assert database.check() == []
     database.close()
     data = bytearray(path.read_bytes())
-    page = data.rindex(b"p199") // 4096 * 4096
+    page = data.rindex(b"p199user") // 4096 * 4096
     data[page : page + 64] = b"\xff" * 64
     path.write_bytes(data)
     with pytest.raises(Damaged, match="damaged"):
