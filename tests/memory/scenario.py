@@ -38,6 +38,7 @@ class Machine:
         self.records = Records(database)
         self.recall = Recall(database, Letters(), clock=lambda: 12.0)
         self._dice = random.Random(seed)
+        self.kinds = (self._start, self._ask, self._answer, self._finish, self._remember, self._forget)
         self._asked: list[tuple[int, Asked]] = []  # calls without an outcome
 
     def close(self) -> None:
@@ -47,7 +48,7 @@ class Machine:
 
     def act(self) -> None:
         """Do something at random; acknowledged when it returns."""
-        self._dice.choice((self._start, self._ask, self._answer, self._finish, self._remember, self._forget))()
+        self._dice.choice(self.kinds)()
 
     def _post(self, write: Callable[..., Any]) -> Any:
         return self.journal.post(write).result(timeout=30)
