@@ -107,8 +107,8 @@ class Records:
 
         def write(connection: sqlite3.Connection) -> None:
             change(connection)
-            connection.execute("DELETE FROM pages WHERE pid = ?", (pid,))
-            connection.execute("DELETE FROM mail WHERE pid = ?", (pid,))
+            for table in ("contexts", "pages", "mail"):
+                connection.execute(f"DELETE FROM {table} WHERE pid = ?", (pid,))
 
         return write
 
@@ -152,7 +152,7 @@ class Records:
 def forget_the_dead(database: Database) -> None:
     """Pages and mail of processes that have ended go: what was on its way when they did."""
     with database.transaction() as connection:
-        for table in ("pages", "mail"):
+        for table in ("contexts", "pages", "mail"):
             connection.execute(
                 f"DELETE FROM {table} WHERE pid NOT IN (SELECT pid FROM processes WHERE finished IS NULL)"
             )

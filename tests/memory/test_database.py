@@ -7,8 +7,9 @@ from llmos.memory.database import Database
 from llmos.memory.faults import Damaged, Full, Held, Missing
 from llmos.memory.migrations import scripts
 
-PUT = "INSERT INTO pages VALUES (?, ?, 'user', 'dialogue', 'trusted', 'x', 1, 1)"
-LONG = "INSERT INTO pages VALUES (1, ?, 'user', 'dialogue', 'trusted', ?, 1, 1)"
+_INTO = "INSERT INTO pages (pid, handle, role, kind, label, text, tokens, place)"
+PUT = f"{_INTO} VALUES (?, ?, 'user', 'dialogue', 'trusted', 'x', 1, 1)"
+LONG = f"{_INTO} VALUES (1, ?, 'user', 'dialogue', 'trusted', ?, 1, 1)"
 COUNT = "SELECT count(*) FROM pages"
 
 
