@@ -264,6 +264,7 @@ class Machine:
         try:
             process.context.close()
             if not process.suspended:
+                self.parts.journal.post(self.parts.records.using(process.pid, process.usage.kept()))
                 await self._on_disk(self.parts.records.finishing(process.pid, **self._final(process)))
         except (MemoryFault, OSError) as problem:  # a full disk must keep nobody from ending
             if process.error is None:
@@ -278,7 +279,7 @@ class Machine:
         row = process.row()
         result = process.result.model_dump(mode="json") if isinstance(process.result, BaseModel) else process.result
         fault = process.error.to_dict() if process.error else None
-        return {**{name: row[name] for name in names}, "usage": process.usage.kept(), "result": result, "fault": fault}
+        return {**{name: row[name] for name in names}, "result": result, "fault": fault}
 
     async def _on_disk(self, write: Write) -> Any:
         return await asyncio.wrap_future(self.parts.journal.post(write))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .checks import COLUMN
 from .database import Database
 from .faults import DamagedFile, Missing, MissingFile
 from .migrations import scripts
@@ -27,6 +28,7 @@ TABLES = {
         "SELECT * FROM journal WHERE pid = ? AND n >= (SELECT saved_n FROM processes WHERE pid = journal.pid)"
         " ORDER BY n"
     ),
+    "usages": "SELECT * FROM usages WHERE pid = ?",
     "contexts": "SELECT * FROM contexts WHERE pid = ?",
     "pages": "SELECT * FROM pages WHERE pid = ? ORDER BY id",
     "mail": "SELECT * FROM mail WHERE pid = ? ORDER BY id",
@@ -133,7 +135,7 @@ def restore(
     for row in checkpoint.tables["journal"]:
         values = {"pid": pids[row["pid"]], "within": entries.get(row["within"], row["within"]), "id": None}
         entries[row["id"]] = _insert(connection, "journal", {**row, **values})
-    for table in ("contexts", "pages", "mail"):
+    for table in ("usages", "contexts", "pages", "mail"):
         for row in checkpoint.tables[table]:
             fresh = {"id": None} if "id" in row else {}
             _insert(connection, table, {**row, **fresh, "pid": pids[row["pid"]]})
@@ -157,6 +159,8 @@ def _rows(connection: sqlite3.Connection, sql: str, pids: Sequence[int]) -> Rows
         cursor = connection.execute(sql, (pid,))
         names = [column[0] for column in cursor.description]
         found += [dict(zip(names, row, strict=True)) for row in cursor]
+    for row in found:
+        row.pop(COLUMN, None)  # SQLite computes it anew
     return found
 
 
