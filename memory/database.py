@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 Connect = Callable[..., sqlite3.Connection]
 """Makes a connection from what `sqlite3.connect` takes."""
 
+_RESTORE = "restore a backup; llmos doctor lists all that is damaged"
 _SALVAGE = "restore a backup; `llmos doctor --salvage` goes on without what is lost, and keeps a copy"
 
 
@@ -52,12 +53,12 @@ class Database:
         self._writer_thread: int | None = None  # the thread that is in a transaction
         if read_only and not path.exists():
             raise Missing(f"{path} is not there", hint="nothing has run in this home yet")
-        with _translated(path), ExitStack() as undo:
+        with _read(path), ExitStack() as undo:
             examine = not read_only and self._left(path)
             self._writer = self._reader = self._opened("?mode=ro" if read_only else "")
             undo.callback(self._writer.close)
             if examine and (wrong := next(checks.examine(self._writer, progress), "")):
-                raise Damaged(f"{path} is damaged: {wrong}", hint="restore a backup; llmos doctor lists all of it")
+                raise Damaged(f"{path} is damaged: {wrong}", hint=_RESTORE)
             self._prepare(examine)
             if not read_only and path.name != ":memory:":
                 self._reader = self._opened("")
@@ -70,8 +71,9 @@ class Database:
             if lost := wal.forgotten(path):
                 raise Damaged(f"{wal.beside(path)} is damaged: {lost}", hint=_SALVAGE)
             return True
-        self.suspect = seal.intact(path) is False
-        return self.suspect
+        intact = seal.intact(path)
+        self.suspect = intact is False
+        return not intact and path.exists() and path.stat().st_size <= seal.LARGEST
 
     def _opened(self, mode: str) -> sqlite3.Connection:
         connection = self._connect(
@@ -151,14 +153,14 @@ class Database:
     @contextmanager
     def _for_reading(self) -> Iterator[sqlite3.Connection]:
         within = self._writer_thread == threading.get_ident() or self._reader is self._writer
-        with self._writing if within else self._reading, _translated(self.path):
+        with self._writing if within else self._reading, _read(self.path):
             yield self._writer if within else self._reader
 
     def check(self, progress: checks.Progress = checks.unwatched) -> list[str]:
         """All that is wrong with the store, see `checks.examine`; empty when it is sound. Others go on meanwhile."""
         own = self._writer if self.path.name == ":memory:" else self._opened("?mode=ro")
         try:
-            with _translated(self.path):
+            with _read(self.path):
                 return list(checks.examine(own, progress))
         except Damaged as damage:  # too far gone to be gone through
             return [damage.message]
@@ -195,6 +197,16 @@ def _translated(path: Path) -> Iterator[None]:
         raise _fault(path, problem) from problem
 
 
+@contextmanager
+def _read(path: Path) -> Iterator[None]:
+    """The same for what only reads: there a text that is no UTF-8, also a message of SQLite's, is damage too."""
+    try:
+        with _translated(path):
+            yield
+    except UnicodeDecodeError as problem:
+        raise Damaged(f"{path} is damaged: {problem}", hint=_RESTORE) from problem
+
+
 def _fault(path: Path, problem: sqlite3.Error) -> MemoryFault:
     name = getattr(problem, "sqlite_errorname", "")
     if name.startswith("SQLITE_IOERR"):
@@ -202,7 +214,7 @@ def _fault(path: Path, problem: sqlite3.Error) -> MemoryFault:
     if name.startswith(("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return Full(f"{path} cannot be written: {problem}", hint="free some room or check the permissions")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or _unreadable(problem):
-        return Damaged(f"{path} is damaged: {problem}", hint="restore a backup; llmos doctor lists what is damaged")
+        return Damaged(f"{path} is damaged: {problem}", hint=_RESTORE)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Held(f"{path} is being written by somebody else", hint="try again")
     raise problem  # a wrong statement is a bug
