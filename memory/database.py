@@ -59,7 +59,7 @@ class Database:
             undo.callback(self._writer.close)
             if examine and (wrong := next(checks.examine(self._writer, progress), "")):
                 raise Damaged(f"{path} is damaged: {wrong}", hint=_RESTORE)
-            self._prepare(examine)
+            self._prepare()
             if not read_only and path.name != ":memory:":
                 self._reader = self._opened("")
                 self._reader.execute("PRAGMA query_only = ON")
@@ -82,7 +82,7 @@ class Database:
         checks.install(connection)
         return connection
 
-    def _prepare(self, examined: bool) -> None:
+    def _prepare(self) -> None:
         version: int = self._writer.execute("PRAGMA user_version").fetchone()[0]
         known = scripts()
         if version > len(known):
@@ -100,9 +100,7 @@ class Database:
             raise Full(f"{self.path} cannot be written: {problem.strerror}", hint="check the permissions") from problem
         self._writer.execute("PRAGMA journal_mode = WAL")
         self._writer.execute("PRAGMA synchronous = FULL")
-        if (
-            examined
-        ):  # no frame of an earlier run stays in the log, where the next look would take it for one of this run
+        if wal.left_open(self.path):  # its frames go, or the next look would take them for those of this run
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for number, script in enumerate(known[version:], version + 1):
             self._writer.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;")
