@@ -53,8 +53,8 @@ class Database:
         self._writer_thread: int | None = None  # the thread that is in a transaction
         if read_only and not path.exists():
             raise Missing(f"{path} is not there", hint="nothing has run in this home yet")
-        with _read(path), ExitStack() as undo:
-            examine = not read_only and self._left(path)
+        with reading(path), ExitStack() as undo:
+            examine = self._left(path)
             self._writer = self._reader = self._opened("?mode=ro" if read_only else "")
             undo.callback(self._writer.close)
             if examine and (wrong := next(checks.examine(self._writer, progress), "")):
@@ -66,18 +66,20 @@ class Database:
             undo.pop_all()
 
     def _left(self, path: Path) -> bool:
-        """Whether the store has to be gone through, for the way in which it was left; no longer sealed after that."""
+        """Whether the store has to be gone through, for the way in which it was left."""
         if wal.left_open(path):
-            if lost := wal.forgotten(path):
+            if lost := wal.forgotten(path):  # also where it is only read: to read it is to forget
                 raise Damaged(f"{wal.beside(path)} is damaged: {lost}", hint=_SALVAGE)
-            return True
+            return not self._read_only
+        if self._read_only:
+            return False
         intact = seal.intact(path)
         self.suspect = intact is False
         return not intact and path.exists() and path.stat().st_size <= seal.LARGEST
 
     def _opened(self, mode: str) -> sqlite3.Connection:
         connection = self._connect(
-            f"file:{_quoted(self.path)}{mode}", uri=True, check_same_thread=False, isolation_level=None, timeout=5.0
+            f"file:{quoted(self.path)}{mode}", uri=True, check_same_thread=False, isolation_level=None, timeout=5.0
         )
         checks.install(connection)
         return connection
@@ -124,7 +126,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing; on disk when the block is left. Blocks of the same thread nest into one."""
-        with self._writing, _translated(self.path):
+        with self._writing, translated(self.path):
             if self._writer_thread is not None:
                 yield self._writer
                 return
@@ -151,14 +153,14 @@ class Database:
     @contextmanager
     def _for_reading(self) -> Iterator[sqlite3.Connection]:
         within = self._writer_thread == threading.get_ident() or self._reader is self._writer
-        with self._writing if within else self._reading, _read(self.path):
+        with self._writing if within else self._reading, reading(self.path):
             yield self._writer if within else self._reader
 
     def check(self, progress: checks.Progress = checks.unwatched) -> list[str]:
         """All that is wrong with the store, see `checks.examine`; empty when it is sound. Others go on meanwhile."""
         own = self._writer if self.path.name == ":memory:" else self._opened("?mode=ro")
         try:
-            with _read(self.path):
+            with reading(self.path):
                 return list(checks.examine(own, progress))
         except Damaged as damage:  # too far gone to be gone through
             return [damage.message]
@@ -182,12 +184,13 @@ class Database:
                 seal.put(self.path)
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """A path as it stands in a URI of SQLite's."""
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
     """SQLite's errors in our own words; by code, since its messages change."""
     try:
         yield
@@ -196,10 +199,10 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _read(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     """The same for what only reads: there a text that is no UTF-8, also a message of SQLite's, is damage too."""
     try:
-        with _translated(path):
+        with translated(path):
             yield
     except UnicodeDecodeError as problem:
         raise Damaged(f"{path} is damaged: {problem}", hint=_RESTORE) from problem
