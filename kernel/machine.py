@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from ..memory import mail
-from ..memory.context import Context, Measure
+from ..memory.context import Context
 from ..memory.database import Database
 from ..memory.embedder import Embedder
 from ..memory.faults import MemoryFault
@@ -23,6 +23,7 @@ from ..memory.pageindex import PageIndex
 from ..memory.pages import PageStore
 from ..memory.recall import Recall
 from ..memory.records import Life, Record, Records
+from ..memory.rendering import Measure
 from ..models.engine import Engine
 from .errors import AppFailed, LimitExceeded, NotFound, OSFault, Terminated, Unavailable, from_dict
 from .files import ProcessFiles
@@ -135,6 +136,7 @@ class Machine:
         process.mailbox.extend(mail.waiting(self.parts.database, record.pid))
         past = entries(self.parts.database, record.pid, above=life.saved_n)
         process.past = Replay(past, saved=life.saved_n > 0, counts=life.counts)
+        process.past.paused = lambda: not process.going.is_set()
         process.counts.update(process.past.counts)
         process.saved, process.aliases = life.saved, life.aliases
         if process.past.over:

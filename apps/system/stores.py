@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 from ...kernel.errors import BadInput, HomeHeld
@@ -29,8 +30,9 @@ from ...memory.database import Database
 from ...memory.files import FileStore
 from ...memory.ingest.library import Library
 from ...memory.recall import Recall
-from . import file_services, memory_services
-from .boot import files_on, recall_on
+from ...memory.records import Records
+from . import checkpoints, file_services, housekeeping, memory_services
+from .boot import Running, files_on, recall_on
 from .client import NotRunning, request
 from .home import Home, HomeLock
 
@@ -52,6 +54,8 @@ class Stores:
     database: Database
     recall: Recall
     files: FileStore
+    new_pid: Callable[[], int]  # a pid that was never used in this home
+    model: str | None = None  # the name of the model that computes, where one does
 
     @cached_property
     def library(self) -> Library:
@@ -80,7 +84,16 @@ SERVICES: dict[str, Service] = {
     "fs.tag": file_services.tag,
     "fs.du": file_services.du,
     "fs.check": file_services.check,
+    "process.checkpoint": checkpoints.write,
+    "process.restore": checkpoints.read,
+    "gc": housekeeping.gc,
 }
+
+
+def stores_of(running: Running) -> Stores:
+    """Those of the llmos in this program."""
+    parts, new_pid = running.machine.parts, running.machine.table.new_pid
+    return Stores(running.home, parts.database, parts.recall, parts.files, new_pid, running.model)
 
 
 @contextmanager
@@ -94,7 +107,8 @@ def opened(home: Home) -> Iterator[Stores]:
             recall = recall_on(home, database)
             undo.callback(recall.close)
             files = files_on(home, database, lambda what, share: None)
-        yield Stores(home, database, recall, files)
+            pids = count(Records(database).next_pid())
+        yield Stores(home, database, recall, files, lambda: next(pids))
 
 
 def use(home: Home, name: str, on_step: Callable[[dict[str, Json]], None] | None = None, /, **fields: Json) -> Json:
