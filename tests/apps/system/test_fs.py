@@ -46,7 +46,7 @@ def host(tmp_path):
 
 
 def test_a_folder_goes_in_and_out_without_links_and_hidden_files(fs, host, tmp_path):
-    code, out, err = fs("put", host, "docs", "--json")
+    code, out, _ = fs("put", host, "docs", "--json")
     told = json.loads(out)
     assert (code, told["files"]) == (0, ["docs/blob.bin", "docs/report.txt", "docs/sub/n.md"])
     assert [row["name"] for row in told["skipped"]] == [str(host / "link"), str(host / "links")]
@@ -121,7 +121,7 @@ def test_room_is_told_with_versions_and_the_quota(fs, host):
 def test_what_cannot_be_put_is_named_and_the_rest_goes_in(fs, host):
     (host / "in\u202ename").write_text("x")
     os.mkfifo(host / "pipe")
-    code, out, err = fs("put", host, "docs")
+    code, _, err = fs("put", host, "docs")
     assert code == BadInput.exit_code
     assert "U+202E" in err
     assert "pipe" in err

@@ -1,5 +1,7 @@
 """Files found by name, tag, words and meaning; the index follows the tree whatever happened in between."""
 
+from contextlib import suppress
+
 import pytest
 from llmos.apps.system.boot import EMBEDDER
 from llmos.memory.embedder import StaticEmbedder
@@ -107,10 +109,9 @@ def test_a_search_that_was_cut_off_anywhere_is_made_good_by_the_next(tree, recal
     words = b" ".join(b"w%d" % n for n in range(2000))
     for cut in range(1, 6):
         tree.write("hats.md", b"straw " + words)
-        with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        with monkeypatch.context() as broken, suppress(ZeroDivisionError):
             cut_after(broken, database, cut)
             ask("straw")
-            raise ZeroDivisionError
         tree.write("hats.md", b"Hats of felt, number %d" % cut)
         assert ask(f"felt {cut}")[0] == "hats.md"
         assert database.one(count) == (3,)
