@@ -122,8 +122,8 @@ def use(home: Home, name: str, on_step: Callable[[dict[str, Json]], None] | None
         try:
             with opened(home) as stores:
                 return _here(begin(stores, name, fields), on_step)
-        except HomeHeld:  # by one that begins or ends, and will answer, or be gone, in a moment
-            if time.monotonic() > limit:
+        except HomeHeld as held:  # by one that begins or ends, and will answer, or be gone, in a moment
+            if not held.details["serves"] and time.monotonic() > limit:
                 raise
             time.sleep(_AGAIN)
 
