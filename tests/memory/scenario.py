@@ -52,6 +52,10 @@ class Machine:
         """Do something at random; acknowledged when it returns."""
         self._dice.choice(self.kinds)()
 
+    def seen(self) -> dict[str, Any]:
+        """All that a user can see of the store meanwhile, see `seen`."""
+        return _view(self.database, self.recall)
+
     def _post(self, write: Callable[..., Any]) -> Any:
         return self.journal.post(write).result(timeout=30)
 
@@ -99,19 +103,21 @@ class Machine:
 
 
 def seen(database: Database) -> dict[str, Any]:
-    """All that a user can see of a store, without what the clock says."""
+    """All that a user can see of a store that was opened anew, without what the clock says."""
     recall = Recall(database, Letters(), clock=lambda: 12.0)
     try:
-        found = {
-            query: [
-                (hit.handle, hit.text, round(hit.score, 5), hit.created) for hit in recall.search(query, k=50, **OWNER)
-            ]
-            for query in QUERIES
-        }
-        got = [recall.get(f"default/k{n}", **OWNER) for n in range(30)]
-        count = recall.count(**OWNER)
+        return _view(database, recall)
     finally:
         recall.close()
+
+
+def _view(database: Database, recall: Recall) -> dict[str, Any]:
+    found = {
+        query: [(hit.handle, hit.text, round(hit.score, 5), hit.created) for hit in recall.search(query, k=50, **OWNER)]
+        for query in QUERIES
+    }
+    got = [recall.get(f"default/k{n}", **OWNER) for n in range(30)]
+    count = recall.count(**OWNER)
     journal = [
         {k: v for k, v in asdict(entry).items() if k not in ("asked", "ended")}
         for pid in range(1, 5)

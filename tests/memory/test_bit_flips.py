@@ -14,7 +14,7 @@ from llmos.memory.faults import Damaged, MemoryFault
 
 from .scenario import Machine, put, seen
 
-FLIPS = int(os.environ.get("LLMOS_FLIPS", "40"))
+FLIPS = int(os.environ.get("LLMOS_FLIPS", "15"))
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,10 @@ def stores(tmp_path_factory):
     if child == 0:
         try:
             machine = Machine(Database(folder / "llmos.db"), 3)
-            for _ in range(120):
+            for turn in range(120):
                 machine.act()
+                if turn == 80:  # some of it in the store itself, some in the log
+                    machine.database.rows("PRAGMA wal_checkpoint")
         finally:
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
