@@ -100,6 +100,11 @@ class Database:
             seal.take_off(self.path)
         except OSError as problem:
             raise Full(f"{self.path} cannot be written: {problem.strerror}", hint="check the permissions") from problem
+        if self._writer.execute("PRAGMA auto_vacuum").fetchone()[0] == 0:
+            self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")  # pages that fall free can be given back
+            if version:  # a store of the first versions is made anew for that, unless the disk is too full
+                with suppress(sqlite3.OperationalError):
+                    self._writer.execute("VACUUM")
         self._writer.execute("PRAGMA journal_mode = WAL")
         self._writer.execute("PRAGMA synchronous = FULL")
         if wal.left_open(self.path):  # its frames go, or the next look would take them for those of this run

@@ -148,14 +148,14 @@ def test_damage_within_is_found(path):
     assert database.check() == []
     database.close()
     data = bytearray(path.read_bytes())
-    page = data.rindex(b"p199") // 4096 * 4096
+    page = data.rindex(b"p199user") // 4096 * 4096
     data[page : page + 64] = b"\xff" * 64
     path.write_bytes(data)
     with pytest.raises(Damaged, match="damaged"):
         Database(path)
     database = Database(path, read_only=True)  # what can still be read can be saved
     with pytest.raises(Damaged, match="damaged"):
-        database.rows("SELECT handle FROM pages")
+        database.rows("SELECT * FROM pages")
     assert database.check() != []
     database.close()
 
