@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import checks
 from .faults import Damaged, Full, Held, MemoryFault, Missing
 from .migrations import scripts
 
@@ -34,6 +35,7 @@ class Database:
                 raise
 
     def _prepare(self, read_only: bool) -> None:
+        checks.install(self._connection)
         version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
         known = scripts()
         if version > len(known):
