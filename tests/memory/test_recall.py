@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llmos.memory import recall as module
+from llmos.memory import remembering as module
 from llmos.memory.database import Database
 from llmos.memory.embedder import StaticEmbedder
 from llmos.memory.faults import BadPath
 from llmos.memory.keywords import TOKENIZE, Keywords
 from llmos.memory.recall import Passage, Recall
-from llmos.memory.vectors import IndexBroken, chroma
+from llmos.memory.clusters import ClusterIndex
+from llmos.memory.vectors import IndexBroken
 
 SHIPPED = Path(__file__).parents[2] / "models" / "shipped"
 ANN = {"owner": "ann", "app": "support"}
@@ -89,9 +90,9 @@ def test_the_shipped_embedder_finds_what_shares_no_word(database):
 
 def test_remembering_twice_changes_nothing_and_a_new_text_replaces_the_old(recall):
     first = recall.remember(ARTICLES, **ANN)
-    embedded = len(recall._embedder.embedded)
+    embedded = len(recall.embedder.embedded)
     assert recall.remember(ARTICLES, **ANN) == first
-    assert len(recall._embedder.embedded) == embedded
+    assert len(recall.embedder.embedded) == embedded
     assert recall.count(**ANN) == 4
     recall.remember([Passage("Shoes may be returned within a year.", key="returns")], **ANN)
     assert recall.count(**ANN) == 4
@@ -185,7 +186,7 @@ def test_forget_takes_handles_or_a_collection(recall):
 
 
 def test_all_or_nothing_is_remembered(recall, monkeypatch):
-    monkeypatch.setattr(recall._embedder, "embed", lambda texts: np.zeros((1, 26), dtype=np.float32))
+    monkeypatch.setattr(recall.embedder, "embed", lambda texts: np.zeros((1, 26), dtype=np.float32))
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         recall.remember(ARTICLES, **ANN)
     assert recall.count(**ANN) == 0
@@ -215,13 +216,13 @@ def elsewhere(act):
 
 
 def test_nobody_waits_for_the_embedding(recall, monkeypatch):
-    embed, counted = recall._embedder.embed, []
+    embed, counted = recall.embedder.embed, []
 
     def embed_slowly(texts):
         counted.append(elsewhere(lambda: recall.count(**ANN)))
         return embed(texts)
 
-    monkeypatch.setattr(recall._embedder, "embed", embed_slowly)
+    monkeypatch.setattr(recall.embedder, "embed", embed_slowly)
     recall.remember(ARTICLES, **ANN)
     assert counted[0] == 0
     assert recall.count(**ANN) == 4
@@ -229,15 +230,15 @@ def test_nobody_waits_for_the_embedding(recall, monkeypatch):
 
 def test_what_others_change_during_the_embedding_is_seen(recall, monkeypatch):
     recall.remember(ARTICLES[:2], **ANN)
-    embed = recall._embedder.embed
+    embed = recall.embedder.embed
 
     def meanwhile(texts):
-        monkeypatch.setattr(recall._embedder, "embed", embed)
+        monkeypatch.setattr(recall.embedder, "embed", embed)
         elsewhere(lambda: recall.forget(["default/returns"], **ANN))
         elsewhere(lambda: recall.remember([Passage("other", key="express"), Passage("other", key="hours")], **ANN))
         return embed(texts)
 
-    monkeypatch.setattr(recall._embedder, "embed", meanwhile)
+    monkeypatch.setattr(recall.embedder, "embed", meanwhile)
     recall.remember(ARTICLES, **ANN)
     for passage in ARTICLES:
         assert recall.get(f"default/{passage.key}", **ANN).text == passage.text
@@ -264,7 +265,7 @@ def test_passages_outlive_the_program_and_another_embedder_embeds_them_anew(tmp_
         assert database.rows("SELECT DISTINCT embedder FROM vectors") == [(name,)]
         recall.close()
         database.close()
-    assert recall._embedder.embedded == ["when do the shops open?"]
+    assert recall.embedder.embedded == ["when do the shops open?"]
 
 
 def test_a_large_collection_is_searched_through_chromadb_with_the_same_result(tmp_path, recall):
