@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,12 +13,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from ..memory import mail
-from ..memory.context import Context
+from ..memory.context import Context, Measure
 from ..memory.database import Database
 from ..memory.embedder import Embedder
 from ..memory.faults import MemoryFault
 from ..memory.files import FileTree
 from ..memory.journal import Journal, Write, entries
+from ..memory.pageindex import PageIndex
 from ..memory.pages import PageStore
 from ..memory.recall import Recall
 from ..memory.records import Life, Record, Records
@@ -64,10 +66,12 @@ class Machine:
     parts: Parts
     table: ProcessTable = field(init=False)
     scheduler: Scheduler = field(init=False)
+    pages: PageIndex = field(init=False)  # finds those that are out
 
     def __post_init__(self) -> None:
         self.table = ProcessTable(self.parts.records.next_pid())
         self.scheduler = Scheduler(self.parts.engine)
+        self.pages = PageIndex(self.parts.database, self.parts.embedder)
         self._lives: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -101,17 +105,16 @@ class Machine:
         files = self._files(owner, app, handed or {})
         account = Account(limits, parent.account if parent else None)
         process = Process(
-            pid, app, owner, rights, account, limits, priority, output, self._context(pid), files,
+            pid, app, owner, rights, account, limits, priority, output, Context(*self._window(pid)), files,
             parent=parent.pid if parent else None, spawned=spawned, args=dict(args or {}), stdin=stdin,
-            handed=dict(handed or {}),
+            handed=dict(handed or {}), came_back=parent is not None and parent.came_back,
         )  # fmt: skip
         self._begin(process, body, self._entering(process))
         return process
 
     def lost(self, record: Record, cause: OSFault) -> None:
         """Enter that a process of an earlier llmos cannot go on."""
-        columns = {"exit_code": cause.exit_code, "error": cause.message, "fault": cause.to_dict()}
-        self.parts.journal.post(self.parts.records.finishing(record.pid, **columns))
+        self.parts.journal.post(lost(self.parts.records, record.pid, cause))
 
     def _entering(self, process: Process) -> Write:
         return self.parts.records.entering(
@@ -151,9 +154,9 @@ class Machine:
         handed = {path: Path(file) for path, file in life.handed.items()}
         return Process(
             record.pid, record.app, record.owner, frozenset(life.rights), account, limits,
-            Priority[record.priority.upper()], output, self._context(record.pid),
+            Priority[record.priority.upper()], output, Context.restore(*self._window(record.pid)),
             self._files(record.owner, record.app, handed), parent=record.parent, spawned=life.spawned,
-            args=record.args, stdin=life.stdin, handed=handed, usage=usage, started_at=record.started,
+            args=record.args, stdin=life.stdin, handed=handed, usage=usage, started_at=record.started, came_back=True,
         )  # fmt: skip
 
     def _add_ended(self, parent: Process, record: Record) -> None:
@@ -186,9 +189,9 @@ class Machine:
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
 
-    def _context(self, pid: int) -> Context:
+    def _window(self, pid: int) -> tuple[int, Measure, PageStore]:
         parts = self.parts
-        return Context(parts.engine.info.window, parts.prompts.measure, PageStore(parts.database, pid))
+        return parts.engine.info.window, parts.prompts.measure, PageStore(parts.database, pid)
 
     def _files(self, owner: str, app: str, handed: Mapping[str, Path]) -> ProcessFiles:
         own = FileTree(self.parts.home / "files" / owner / app, QUOTA)
@@ -196,6 +199,8 @@ class Machine:
 
     def hand_in(self, process: Process, files: Mapping[str, Path]) -> None:
         """Hand more files to a living process: path in its tree, file on the host."""
+        if not files:
+            return
         for path, file in files.items():
             process.files.hand_in(path, file)
         process.handed.update(files)
@@ -259,6 +264,7 @@ class Machine:
         try:
             process.context.close()
             if not process.suspended:
+                self.parts.journal.post(self.parts.records.using(process.pid, process.usage.kept()))
                 await self._on_disk(self.parts.records.finishing(process.pid, **self._final(process)))
         except (MemoryFault, OSError) as problem:  # a full disk must keep nobody from ending
             if process.error is None:
@@ -273,7 +279,7 @@ class Machine:
         row = process.row()
         result = process.result.model_dump(mode="json") if isinstance(process.result, BaseModel) else process.result
         fault = process.error.to_dict() if process.error else None
-        return {**{name: row[name] for name in names}, "usage": process.usage.kept(), "result": result, "fault": fault}
+        return {**{name: row[name] for name in names}, "result": result, "fault": fault}
 
     async def _on_disk(self, write: Write) -> Any:
         return await asyncio.wrap_future(self.parts.journal.post(write))
@@ -284,11 +290,12 @@ class Machine:
         """Send a signal; after KILL, returns when nothing of the process is left."""
         process = self.table.get(pid)
         self.parts.journal.event(pid, "signal", {"signal": signal.name})
-        if signal in (Signal.STOP, Signal.CONT) and process.alive:
-            self.parts.journal.post(self.parts.records.changing(pid, stopped=signal is Signal.STOP))
         deliver(process, signal, self.scheduler)
         if signal is Signal.KILL:
             await process.ended.wait()
+        elif signal in (Signal.STOP, Signal.CONT) and process.alive:
+            with suppress(MemoryFault):  # it has been heard; only a crash would not remember it
+                await self._on_disk(self.parts.records.changing(pid, stopped=signal is Signal.STOP))
 
     async def suspend(self, process: Process) -> None:
         """Take a process and its children off this machine; `revive` lets them go on where their journals end."""
@@ -345,14 +352,15 @@ class Machine:
         return self.scheduler.streams.in_use()
 
     async def close(self, *, suspend: bool = False) -> None:
-        """End every process, or let them go on another time; then end the machine."""
+        """End every process, then the machine. What came back from an earlier llmos, or all, may go on another time."""
         self._closing = True
         for process in self.table.living():
-            process.suspended = process.suspended or suspend
+            process.suspended = suspend or process.came_back
             deliver(process, Signal.KILL, self.scheduler)
         for process in self.table.living():
             await process.ended.wait()
         await self.scheduler.close()
+        self.pages.close()
         self.parts.journal.close()
         self.parts.database.close()
 
@@ -365,3 +373,8 @@ def _book(account: Account, usage: Usage) -> None:
 
 def _plain_paths(handed: Mapping[str, Path]) -> dict[str, str]:
     return {path: str(file) for path, file in handed.items()}
+
+
+def lost(records: Records, pid: int, cause: OSFault) -> Write:
+    """Enter that a process which is not there any more has ended, and why."""
+    return records.finishing(pid, exit_code=cause.exit_code, error=cause.message, fault=cause.to_dict())

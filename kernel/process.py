@@ -55,6 +55,9 @@ class Output(Protocol):
     def write(self, text: str) -> None:
         """Text as it comes."""
 
+    async def room(self) -> None:
+        """Until more may be written, where that is slow to be read."""
+
     def progress(self, done: float, total: float, what: str) -> None:
         """How far the work is."""
 
@@ -99,6 +102,7 @@ class Process:
     cause: OSFault | None = None  # why the kernel ended it, where that was not a signal
     ending: bool = False  # its own code is over, the kernel tidies up
     suspended: bool = False  # it leaves this machine and will go on where its journal ends
+    came_back: bool = False  # it, or the root of its tree, was begun by an earlier llmos
     past: Replay | None = None  # what it did in earlier lives, as long as its code has not caught up
     owed: list[Write] = field(default_factory=list)  # what the journal could not take and has to hear of first
     saved: Any = None  # the state that it handed over last
@@ -149,7 +153,8 @@ class Process:
         """One line of the process table, in plain values."""
         return {
             "pid": self.pid, "parent": self.parent, "app": self.app, "owner": self.owner,
-            "state": self.state.value, "priority": self.priority.name.lower(), "exit_code": self.exit_code,
+            "state": "suspended" if self.suspended else self.state.value,
+            "priority": self.priority.name.lower(), "exit_code": self.exit_code,
             "tokens_in": self.usage.tokens_in, "tokens_out": self.usage.tokens_out,
             "first_token_s": self.first_token_s(), "seconds": self.seconds(),
             "pages": max(self.usage.pages, self.usage.shown),

@@ -12,12 +12,19 @@ import math
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .faults import DamagedRow
 
 COLUMN = "digest"
+
+Progress = Callable[[str, float], None]
+"""Is told what is being done, and how far it is, from 0 to 1."""
+
+
+def unwatched(what: str, share: float) -> None:
+    """The `Progress` of those whom nobody watches."""
 
 
 def digest(*values: Any) -> int:
@@ -70,3 +77,29 @@ def damaged_rows(connection: sqlite3.Connection, table: str, key: str, columns: 
     quoted = ", ".join(f'"{name}"' for name in columns)
     for (found,) in connection.execute(f"SELECT {key} FROM {table} WHERE {COLUMN} IS NOT {COLUMN}({quoted})"):
         yield str(found)
+
+
+def examine(connection: sqlite3.Connection, progress: Progress = unwatched) -> Iterator[str]:
+    """All that is wrong with a store: its structure, references to nothing, rows that changed, gaps in a journal.
+
+    Raises `sqlite3.DatabaseError` where it is too far gone to be gone through.
+    """
+    progress("structure", 0.0)
+    found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+    yield from [] if found == ["ok"] else found
+    for table, row, other, _ in connection.execute("PRAGMA foreign_key_check").fetchall():
+        yield f"{table} {row} refers to something in {other} that is not there"
+    tables = protected(connection)
+    for number, (table, (key, columns)) in enumerate(tables.items()):
+        progress(table, (1 + number) / (1 + len(tables)))
+        yield from (DamagedRow(table, row).message for row in damaged_rows(connection, table, key, columns))
+    yield from _gaps(connection)
+    progress("done", 1.0)
+
+
+def _gaps(connection: sqlite3.Connection) -> Iterator[str]:
+    """A process's entries count from 1 on, and may have lost their beginning, but nothing in between."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'journal'").fetchone():
+        sql = "SELECT pid FROM journal GROUP BY pid HAVING count(*) <> max(n) - min(n) + 1"
+        for (pid,) in connection.execute(sql).fetchall():
+            yield f"the journal of process {pid} has a gap"

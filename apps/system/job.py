@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from rich.console import RenderableType
 
 from ...kernel.errors import Interrupted, OSFault, Terminated
-from ...kernel.process import Process
 from .output import AppOutput
 from .pipeline import Pipeline
+from .seat import Started
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,14 @@ class Job:
     pipeline: Pipeline
     output: AppOutput
     number: int | None = None
-    processes: list[Process] = field(default_factory=list)  # of the stage that runs now
+    processes: list[Started] = field(default_factory=list)  # of the stage that runs now
     task: asyncio.Task[int] | None = None
     front: asyncio.Event = field(default_factory=asyncio.Event)  # set while it is in the foreground
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     faults: list[OSFault] = field(default_factory=list)
     interrupts: int = 0
     asks: bool = False  # a question waits until it comes to the foreground
+    came_back: bool = False  # its process was begun by an earlier llmos, and may go on after this one
     progress: str = ""  # how far its processes say they are
 
     @property

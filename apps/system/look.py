@@ -17,11 +17,12 @@ from rich.text import Text
 from ...kernel.errors import BadInput, NotFound, Unavailable
 from ...kernel.translate import translated
 from ...memory.database import Database
-from ...memory.journal import entries
-from ...memory.records import Records
+from ...memory.journal import Journal, entries
+from ...memory.records import Record, Records
 from .client import NotRunning, ask
+from .comeback import end_suspended
 from .display import clean, one_line, out, process_table, rows_table, seconds
-from .home import Home
+from .home import Home, HomeLock
 
 Row = dict[str, Any]
 _HIGHEST = 2**63 - 1  # what a pid can be in the database
@@ -29,19 +30,21 @@ _WIDE = 160  # characters of arguments and replies on one line
 
 
 def processes(home: Home, *, everything: bool = False) -> list[Row]:
-    """Rows of living processes; with ``everything`` the ended ones of this home before them."""
+    """Rows of living processes, suspended ones before them; with ``everything`` those of this home that have ended."""
     try:
         now: list[Row] = ask(home, "ps")
     except NotRunning:
         now = []
     living = [row for row in now if row["state"] != "done"]
-    if not everything:
-        return living
     with _database(home) as database:
-        past = [] if database is None else Records(database).listing(everything=True, limit=1000)
-    shown = {row["pid"] for row in living}
-    rows = [{k: v for k, v in asdict(record).items() if k != "args"} for record in past if record.pid not in shown]
-    return rows + living
+        past = [] if database is None else Records(database).listing(everything=everything, limit=1000)
+    shown = {row["pid"] for row in (now if not everything else living)}
+    return [_past(record) for record in past if record.pid not in shown] + living
+
+
+def _past(record: Record) -> Row:
+    row = {name: value for name, value in asdict(record).items() if name != "args"}
+    return row if record.finished is not None else {**row, "state": "suspended", "seconds": None}
 
 
 def calls(home: Home, pid: int) -> tuple[Row, list[Row]]:
@@ -80,8 +83,22 @@ def send_signal(home: Home, pid: int, signal: str) -> None:
     try:
         ask(home, "kill", pid=pid, signal=signal)
     except NotRunning:
-        calls(home, pid)
-        raise BadInput(f"process {pid} has ended", hint="no llmos runs on this home") from None
+        record, _ = calls(home, pid)
+        if record["finished"] is not None:
+            raise BadInput(f"process {pid} has ended", hint="no llmos runs on this home") from None
+        _end(home, pid, signal)
+
+
+def _end(home: Home, pid: int, signal: str) -> None:
+    """A signal for a suspended process, while no llmos runs."""
+    with HomeLock(home), translated():
+        database = Database(home.database)
+        journal = Journal(database)
+        try:
+            end_suspended(Records(database), journal, [], pid, signal)
+        finally:
+            journal.close()
+            database.close()
 
 
 def watch(home: Home, every: float) -> None:

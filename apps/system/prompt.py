@@ -18,7 +18,7 @@ from .shell import Shell
 
 async def interact(shell: Shell) -> int:
     """Read lines and carry them out until `exit` or Ctrl-D; returns the exit code of the last one."""
-    home = shell.jobs.running.home
+    home = shell.jobs.seat.home
     lines: PromptSession[str] = PromptSession(
         history=FileHistory(str(home.history)),
         completer=ShellCompleter(shell.jobs),
@@ -28,8 +28,7 @@ async def interact(shell: Shell) -> int:
         key_bindings=_keys(),
     )
     shell.ask = ask
-    model = shell.jobs.running.machine.parts.engine.info.name
-    out().print(f"llmos on {model}. help teaches, exit leaves.", markup=False, highlight=False)
+    out().print(f"llmos on {shell.jobs.seat.model}. help teaches, exit leaves.", markup=False, highlight=False)
     warned = False
     with shell.signals():
         while True:
@@ -41,11 +40,11 @@ async def interact(shell: Shell) -> int:
             except EOFError:
                 text = "exit"
             leaving = not await shell.lines(text)
-            if leaving and (warned or not shell.jobs.listed()):
+            if leaving and (warned or not shell.jobs.ending()):
                 break
             warned = leaving
             if leaving:
-                out().print(f"{len(shell.jobs.listed())} jobs are not done; exit again ends them.")
+                out().print(f"{len(shell.jobs.ending())} jobs are not done; exit again ends them.")
         for job in shell.jobs.listed():
             await shell.jobs.end(job)
     return shell.jobs.status

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from ...kernel.errors import Interrupted, OSFault
+from ...kernel.errors import Denied, Interrupted, OSFault
 from .boot import Running
 from .commands import Commands, Exit
 from .display import clean, err, out
@@ -23,6 +23,7 @@ from .options import Options
 from .output import Asker, fault_line
 from .pipeline import Pipeline
 from .screen import Screen
+from .seat import Seat
 from .session import session
 
 TELL_EVERY = 0.5  # seconds
@@ -34,8 +35,10 @@ def run_shell(options: Options) -> int:
 
 
 async def _run(options: Options) -> int:
-    async with session(options) as running:
-        shell = Shell(running)
+    async with session(options) as seat:
+        shell = Shell(seat)
+        if isinstance(seat, Running):
+            shell.come_back(seat)
         if sys.stdin.isatty():
             from .prompt import interact
 
@@ -69,15 +72,21 @@ def _piped_lines() -> asyncio.Queue[str | None]:
 class Shell:
     """Runs lines; `prompt` reads them from a terminal. ``ask`` puts an app's question to the human, if there is one."""
 
-    def __init__(self, running: Running, ask: Asker | None = None) -> None:
+    def __init__(self, seat: Seat, ask: Asker | None = None) -> None:
         self.commands = Commands()
-        self.jobs = self.commands.jobs = Jobs(running, self.commands.table, out().print)
+        self.jobs = self.commands.jobs = Jobs(seat, self.commands.table, out().print)
         self.jobs.on_question = self._notice
         self.reader = Reader(self.jobs)
         self.ask = ask
         self._screen = Screen()
         self._front: Job | None = None
         self._asking = False  # a question stands on the terminal
+
+    def come_back(self, running: Running) -> None:
+        """What earlier runs left alive goes on in the background."""
+        for job in self.jobs.come_back(running, self._put):
+            out().print(f"[{job.number}] goes on  {clean(job.pipeline.text)}", markup=False)
+            self._report_when_done(job)
 
     async def line(self, text: str) -> bool:
         """Carry out one line; False when the shell is to end. Errors are one line on standard error."""
@@ -148,7 +157,8 @@ class Shell:
 
     async def _put(self, question: str, choices: list[str]) -> str:
         """A question of a job to the human, on a line of its own."""
-        assert self.ask is not None
+        if self.ask is None:
+            raise Denied(f"nobody is there to answer {question!r}", hint="run the shell on a terminal")
         self._screen.close()
         self._asking = True
         try:
@@ -186,7 +196,7 @@ class Shell:
     async def settle(self) -> None:
         """Wait for all jobs in the background; stopped ones are ended."""
         for job in self.jobs.listed():
-            if job.stopped.is_set():
+            if job.stopped.is_set() or job.came_back:
                 await self.jobs.end(job)
             elif job.task is not None:
                 await asyncio.wait({job.task})

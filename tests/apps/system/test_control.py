@@ -35,7 +35,9 @@ async def test_another_terminal_sees_and_ends_processes(served):
 
 async def test_the_socket_is_the_users_alone(served):
     assert (served.home.run / SOCKET).stat().st_mode & 0o777 == 0o600
-    assert await asyncio.to_thread(ask, served.home, "ping") == {"pid": os.getpid()}
+    assert await asyncio.to_thread(ask, served.home, "ping") == {
+        "pid": os.getpid(), "model": "scripted", "streams": 4, "window": 4096, "way": "exact",
+    }  # fmt: skip
 
 
 async def test_pages_of_a_living_process(served):
@@ -77,6 +79,8 @@ async def test_a_line_that_asks_nothing_holds_nobody_up(running):
 
 async def test_the_head_of_a_living_process_is_of_now(served):
     process = launch(served)
+    while not process.calls:  # then its record is on disk
+        await asyncio.sleep(0.001)
     process.usage.tokens_out = 77
     record, _ = await asyncio.to_thread(calls, served.home, process.pid)
     now = await asyncio.to_thread(as_it_stands, served.home, record)
