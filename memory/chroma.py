@@ -193,13 +193,9 @@ class ChromaServer(ChromaIndex):
     """A Chroma server. Its collections bear the name of the store, so that several stores can share it."""
 
     def __init__(self, url: str, store: str) -> None:
-        """``url`` as in http://127.0.0.1:8000. Raises `IndexBroken` where it is none."""
+        """``url`` as in http://127.0.0.1:8000."""
         super().__init__(url)
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise IndexBroken(f"{url!r} names no Chroma server; it begins with http:// or https://")
-        self._tls, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
-        self._store = store
+        self._url, self._store = urlsplit(url), store
 
     def _name(self, space: str) -> str:
         return f"llmos-{self._store}-{space}"
@@ -208,8 +204,9 @@ class ChromaServer(ChromaIndex):
         import chromadb
 
         settings = chromadb.Settings(anonymized_telemetry=False)
-        port = self._port or (443 if self._tls else 8000)
-        return chromadb.HttpClient(host=self._host, port=port, ssl=self._tls, settings=settings)
+        tls = self._url.scheme == "https"
+        port = self._url.port or (443 if tls else 8000)
+        return chromadb.HttpClient(host=str(self._url.hostname), port=port, ssl=tls, settings=settings)
 
 
 def _checksums(folder: Path) -> dict[str, list[int]]:

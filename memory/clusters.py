@@ -10,6 +10,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -232,7 +233,8 @@ def _write(path: Path, shelf: _Shelf) -> None:
             os.fsync(file.fileno())
         begun.replace(path)
     except OSError as error:
-        begun.unlink(missing_ok=True)
+        with suppress(OSError):
+            begun.unlink()
         raise IndexBroken(f"{path} cannot be written: {error}") from error
 
 

@@ -23,7 +23,7 @@ from .spaces import Space, SpaceVectors, find_space, find_spaces, hidden, large_
 from .upkeep import Progress, Told, Upkeep
 from .vectors import VectorIndex
 
-__all__ = ["Hit", "Passage", "Progress", "Recall", "Why"]
+__all__ = ["Forgetting", "Hit", "Passage", "Progress", "Recall", "Remembering", "Why"]
 
 INDEX_FROM = 50_000  # passages in a collection from which on the index is asked: docs/decisions/0011-recall.md
 

@@ -222,8 +222,7 @@ def make_space(db: Database, owner: str, app: str, collection: str) -> Space:
     values = (sound(owner), sound(app), sound(collection))
     space = find_space(db, *values)
     if space is None:
-        with db.transaction() as connection:
-            connection.execute("INSERT INTO collections (owner, app, name) VALUES (?, ?, ?)", values)
+        db.run("INSERT OR IGNORE INTO collections (owner, app, name) VALUES (?, ?, ?)", values)
         space = find_space(db, *values)
         assert space is not None
     return space

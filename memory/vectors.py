@@ -152,7 +152,7 @@ def nearest(
     held = index.held(truth.name) if index else None
     found = index.search(truth.name, vector, look) if index and held else []
     alive = set(truth.alive(found))
-    if held and len(alive) < min(k, truth.count):
+    if held and len(alive) < k and len(found) < held.count:
         return None
     later = truth.alive([one.key for one in truth.after(held.mark if held else Mark())])
     return compared(truth, vector, [key for key in found if key in alive][: 2 * k] + later, k)

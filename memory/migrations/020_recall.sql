@@ -5,6 +5,7 @@ DROP INDEX passages_by_collection;
 ALTER TABLE vectors RENAME TO old_vectors;
 ALTER TABLE passages RENAME TO old_passages;
 ALTER TABLE collections RENAME TO old_collections;
+CREATE TABLE identity AS SELECT lower(hex(randomblob(8))) AS store; -- names this store to an index that others use too
 CREATE TABLE collections (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     owner TEXT NOT NULL,
