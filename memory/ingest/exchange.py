@@ -20,9 +20,9 @@ from typing import Any, BinaryIO
 from ..database import Database
 from ..faults import Damaged
 from ..passages import Passage
+from ..recall import Recall
 from ..spaces import find_space
 from ..vectors import Mark
-from ..recall import Recall
 from .shelf import Place, Reading, Shelf
 
 VERSION = 1
