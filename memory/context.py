@@ -121,7 +121,7 @@ class Context:
         new = self._renderer.cut(whole)
         pages = in_order([*self._pages.values(), *new])
         late = [page.handle for page in reversed(new)] if not kind.pinned else []
-        leave, stubs = [], self._stubs
+        leave, stubs = list[Page](), self._stubs
         if sum(page.tokens for page in pages) + self._stub_tokens() > self.window * NEAR:
             leave, stubs = self._fit(pages, self.window, (), late, len(new))
         admit(len(new))
