@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,11 +22,12 @@ from ...memory.database import Database
 from ...memory.embedder import StaticEmbedder
 from ...memory.faults import Damaged
 from ...memory.files import FileStore, take_in
+from ...memory.indexes import index_in
 from ...memory.journal import Journal
 from ...memory.recall import Recall
 from ...memory.records import Record, Records, forget_the_dead
+from ...memory.salvage import mend
 from ...memory.tokens import BytePairTokens
-from ...memory.vectors import chroma
 from ...models.chat import ChatTemplate
 from ...models.engine import Engine
 from ...models.gguf import ModelFile, Vocabulary, read, vocabulary
@@ -41,6 +44,8 @@ from .launch import Launcher
 from .options import user
 from .registry import Registry
 from .seat import Row, Started
+
+log = logging.getLogger(__name__)
 
 OnProgress = Callable[[str, float], None]
 EMBEDDER = Path(__file__).parents[2] / "models" / "shipped" / "embedder.npz"
@@ -150,7 +155,7 @@ async def boot(
         home.create()
         undo.enter_context(HomeLock(home, serves=serves))
         with translated():
-            database = Database(home.database)
+            database = Database(home.database, progress=on_progress or _silent)
             undo.callback(database.close)
             engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or _silent)
             undo.callback(engine.close)
@@ -177,7 +182,11 @@ async def boot(
 
 def recall_on(home: Home, database: Database) -> Recall:
     """The passages of a home; also for commands that need no engine."""
-    return Recall(database, _embedder(), chroma(home.root / "index"))
+    recall = Recall(database, _embedder(), index_in(home.root / "index", database, os.environ.get("LLMOS_CHROMA", "")))
+    if database.suspect:
+        wrong = mend(database, recall)
+        log.warning("%s was changed while nobody ran: %s", database.path, "; ".join(wrong[:3]) or "no harm was done")
+    return recall
 
 
 def files_on(home: Home, database: Database, on_progress: OnProgress) -> FileStore:
