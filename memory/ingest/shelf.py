@@ -148,6 +148,8 @@ class Shelf:
                 self._recall.forget([self._handle(key) for key in part if key not in left], **self._whose)
                 hits = {key: self._recall.get(self._handle(key), **self._whose) for key in left}
                 self._remember({key: hit.text for key, hit in hits.items() if hit}, leaving=source, but=but)
+                with self._database.transaction() as db:  # now: who looks next must not take it for held
+                    self.sources.drop(db, source, but, part)
             yield start + len(part)
 
     def _remember(self, texts: Mapping[str, str], leaving: int | None = None, but: int | None = None) -> None:

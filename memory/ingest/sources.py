@@ -116,9 +116,15 @@ class Sources:
         changed = ", ".join(f"{column} = :{column}" for column in values)
         db.execute(f"UPDATE sources SET {changed} WHERE id = :id", {**values, "id": source})
 
-    def drop(self, db: sqlite3.Connection, source: int, but: int | None = None) -> None:
-        """Forget what readings of a source found, all of them or all but one."""
-        db.execute("DELETE FROM source_passages WHERE source = ? AND reading IS NOT ?", (source, but))
+    def drop(
+        self, db: sqlite3.Connection, source: int, but: int | None = None, keys: Collection[str] | None = None
+    ) -> None:
+        """Forget what readings of a source found, all of them or all but one; of these keys, or all."""
+        sql = "DELETE FROM source_passages WHERE source = ? AND reading IS NOT ?"
+        if keys is None:
+            db.execute(sql, (source, but))
+        else:
+            db.execute(f"{sql} AND key IN {_ONE_OF}", (source, but, json.dumps(list(keys))))
 
     def let_go(self, db: sqlite3.Connection, key: str) -> None:
         """No source holds this text any more."""
