@@ -54,6 +54,7 @@ class Running:
     launcher: Launcher
     gate: Gate
     tools: Toolbox
+    lines: set[asyncio.Task[None]] = field(default_factory=set)  # connections of other terminals
     guests: set[asyncio.Future[Any]] = field(default_factory=set)  # what other terminals have started, until it is over
 
     # -- as a `seat.Seat` --
@@ -68,10 +69,8 @@ class Running:
         """The name of the model that computes."""
         return self.machine.parts.engine.info.name
 
-    async def start(self, app: str, given: Given, output: Output, *, stdin: str = "", detach: bool = False) -> Process:
+    async def start(self, app: str, given: Given, output: Output, *, stdin: str = "") -> Process:
         """Start an app with what a command line gave; see `Seat.start`."""
-        if detach:
-            raise BadInput("it would end with this llmos", hint="end the line with & to let it run beside you")
         return self.launcher.launch(
             app, given.args, owner=given.owner or user(), output=output, stdin=stdin, handed=given.handed,
             priority=Priority[given.priority.upper()] if given.priority else None,

@@ -49,17 +49,17 @@ class Ear:
 class Channel:
     """Output of a process and of its children. ``here`` is this program's own terminal, if that started it.
 
-    Questions go there and to all listeners that answer; the first answer counts. With ``waits`` a question stays until
-    somebody comes who can answer it, else it is denied when nobody can. Owned by the event loop's thread.
+    Questions go there and to all listeners that answer; the first answer counts. Of a ``detached`` process it
+    waits until somebody comes; else it is denied when nobody is there who answers. Owned by the event loop's thread.
     """
 
-    def __init__(self, here: Output | None = None, *, waits: bool = False) -> None:
+    def __init__(self, here: Output | None = None, *, detached: bool = False) -> None:
         self.here = here
         self.kept = ""  # the end of what was written
         self.gone = 0  # characters before that
         self.share: tuple[float, str] | None = None  # how far the work is, and what is done
         self.question: Question | None = None
-        self._waits = waits
+        self.detached = detached
         self._over = False
         self._ears: list[Ear] = []
         self._changed = asyncio.Event()
@@ -115,7 +115,7 @@ class Channel:
                 denied = fault
             except OSFault as fault:
                 settle(asked, fault)
-        if not self._waits and not any(ear.answers for ear in self._ears):
+        if not self.detached and not any(ear.answers for ear in self._ears):
             settle(asked, denied)
 
     # -- the listeners' side --

@@ -29,8 +29,16 @@ def log(
     pid: int,
     as_json: Annotated[bool, _AS_JSON] = False,
     pages: Annotated[bool, typer.Option("--context", help="The pages it has in its window now.")] = False,
+    output: Annotated[bool, typer.Option("--output", help="What it and its children wrote.")] = False,
 ) -> None:
     """What a process asked for and got, call by call."""
+    if output:
+        import asyncio
+
+        from .written import show_written
+
+        asyncio.run(show_written(context.obj.home, pid, as_json=as_json))
+        return
     from .display import out, print_json
     from .look import as_it_stands, call_lines, calls, page_lines, pages_of, process_head
 
@@ -49,6 +57,15 @@ def log(
     else:
         out().print(process_head(as_it_stands(home, record)))
         out().print(call_lines(entries))
+
+
+def attach(context: typer.Context, pid: int) -> int:
+    """Show what a process has written and writes, and answer its questions; Ctrl-C leaves it running."""
+    import asyncio
+
+    from .written import run_attach
+
+    return asyncio.run(run_attach(context.obj, pid))
 
 
 def kill(

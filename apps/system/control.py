@@ -205,20 +205,19 @@ async def serve(running: Running) -> AsyncIterator[None]:
     with short_path(running.home.run) as folder:
         listener.bind(f"{folder}/{SOCKET}")
         os.chmod(path, 0o600)
-    lines: set[asyncio.Task[None]] = set()
 
     def opened(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = asyncio.ensure_future(_Line(running, reader, writer).converse())
-        lines.add(line)
-        line.add_done_callback(lines.discard)
+        running.lines.add(line)
+        line.add_done_callback(running.lines.discard)
 
     server = await asyncio.start_unix_server(opened, sock=listener, limit=LARGEST)
     try:
         yield
     finally:
         server.close()
-        for line in lines:
+        for line in running.lines:
             line.cancel()
-        if lines:
-            await asyncio.wait(lines)
+        if running.lines:
+            await asyncio.wait(running.lines)
         path.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 import typing
 from typing import Annotated, Any, Literal
 
@@ -193,7 +194,9 @@ def _answer(package: str, *, show: bool) -> dict[str, Any]:
 
 def _revived(app: App, plain: Any) -> Any:
     """The result as ``main`` returned it, where its return type says what that was."""
-    kind = typing.get_type_hints(app.main).get("return")
+    # Of the return type alone: the others may have names that only a type checker knows.
+    said = types.SimpleNamespace(__annotations__={"return": app.main.__annotations__.get("return")})
+    kind = typing.get_type_hints(said, vars(sys.modules[type(app).__module__]), dict(vars(type(app)))).get("return")
     is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
     return kind.model_validate(plain) if is_model and kind is not None and isinstance(plain, dict) else plain
 

@@ -57,7 +57,7 @@ class Ending:
     def guard(self, seat: Seat | None = None) -> Iterator[None]:
         """Signals act on ``seat`` and the task while the block runs; after it, until `release`, they do nothing."""
         self._seat = seat
-        self._install()
+        self.listen()
         try:
             yield
         except asyncio.CancelledError:
@@ -67,7 +67,7 @@ class Ending:
             raise self.fault from None
         finally:
             self._closing = True
-            self._install()  # the shell had handlers of its own, and took them away
+            self.listen()  # the shell had handlers of its own, and took them away
 
     async def let_go(self) -> None:
         """After SIGTERM the processes get the moment to tidy up that TERM gives them."""
@@ -86,7 +86,9 @@ class Ending:
             for number in _HANDLED:
                 loop.remove_signal_handler(number)
 
-    def _install(self) -> None:
+    def listen(self) -> None:
+        """Take the signals, as if none had come before; also after somebody else had them."""
+        self._interrupts = 0
         if threading.current_thread() is threading.main_thread():  # no other thread can be told of signals
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGINT, self._interrupted)

@@ -60,7 +60,7 @@ class Guest:
         self._followed: dict[Distant, asyncio.Task[None]] = {}
 
     async def start(self, app: str, given: Given, output: Output, *, stdin: str = "", detach: bool = False) -> Distant:
-        """Start an app there; see `Seat.start`. One that is detached counts as ended here."""
+        """Start an app there; see `Seat.start`. With ``detach`` it goes on alone, and counts as ended here."""
         asked = self._link.begin(
             "run", app=app, args=given.args, owner=given.owner or user(), priority=given.priority, detach=detach,
             handed={path: str(file) for path, file in given.handed.items()}, answers=answers(output),

@@ -61,7 +61,7 @@ async def run(running: Running, exchange: Exchange) -> Any:
     asked = Run.model_validate(exchange.asked)
     stdin = await _stdin(exchange)
     running.registry.renew()
-    channel = Channel(waits=asked.detach)
+    channel = Channel(detached=asked.detach)
     with channel.listening(holds_up=True, answers=asked.answers) as ear:
         process = running.launcher.launch(
             asked.app, asked.args, owner=asked.owner, output=channel, stdin=stdin, handed=asked.handed,

@@ -150,6 +150,8 @@ class Jobs:
         given = await self._given(info, words)
         if given is None:
             return 0
+        if given.detach:
+            raise BadInput("--detach is for llmos app run", hint="end the line with & to let it run beside you")
         parts = given.split(info.manifest.each)
         outputs = [output] if len(parts) == 1 else [AppOutput(output.ask, on_progress=job.tell) for _ in parts]
         try:

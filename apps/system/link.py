@@ -73,7 +73,7 @@ class Link:
         frame = None if self._gone and waits.empty() else await waits.get()
         if frame is None:
             raise Unavailable(
-                f"the llmos on {self._home.root} has ended", hint="llmos ps --all tells what became of it"
+                f"the llmos on {self._home.root} has ended", hint="llmos begins another; llmos ps shows what can go on"
             )
         return frame
 

@@ -61,6 +61,10 @@ async def run_app(options: Options, info: AppInfo, given: Given) -> int:
     """Run the app once, or once for each element of its ``each`` argument; returns the exit code."""
     parts = given.split(info.manifest.each)
     stdin = _input(info, given)
+    if given.detach:
+        from .serving import run_detached
+
+        return await run_detached(options, info, given, stdin)
     async with session(options) as seat:
         bar = Bar(len(parts))
         try:

@@ -69,8 +69,8 @@ class Seat(Protocol):
     def model(self) -> str:
         """The name of the model that computes."""
 
-    async def start(self, app: str, given: Given, output: Output, *, stdin: str = "", detach: bool = False) -> Started:
-        """Start an app with what a command line gave. With ``detach`` it goes on when the terminal goes.
+    async def start(self, app: str, given: Given, output: Output, *, stdin: str = "") -> Started:
+        """Start an app with what a command line gave. It ends when the terminal goes.
 
         Raises `NotFound`, `Denied`, `Unavailable`, and `BadInput` for arguments that do not fit.
         """

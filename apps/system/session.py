@@ -8,6 +8,7 @@ from time import monotonic
 from ...kernel.errors import HomeHeld
 from ...models.scripted import ScriptedEngine
 from .boot import Running, boot
+from .channel import channel_of
 from .client import SOCKET, NotRunning
 from .control import serve
 from .display import err
@@ -34,11 +35,14 @@ async def session(options: Options) -> AsyncIterator[Running | Guest]:
         stack.callback(ending.release)
         seat = await _seat(options, stack)
         stack.push_async_callback(ending.let_go)
+        if isinstance(seat, Running):
+            stack.push_async_callback(_suspend_detached, seat)
         with ending.guard(seat):
             if isinstance(seat, Running):
                 await stack.enter_async_context(serve(seat))
             yield seat
             if isinstance(seat, Running):
+                ending.listen()
                 await _host_guests(seat)
 
 
@@ -85,6 +89,13 @@ async def _host_guests(running: Running) -> None:
         err().print("llmos: processes of other terminals still run here; Ctrl-C ends them", style="dim")
     while running.guests:
         await asyncio.wait(running.guests)
+
+
+async def _suspend_detached(running: Running) -> None:
+    """What nobody waits for goes on another time."""
+    for process in running.machine.table.living():
+        if process.parent is None and channel_of(process).detached:
+            await running.machine.suspend(process)
 
 
 def _scripted(options: Options) -> ScriptedEngine | None:
