@@ -134,6 +134,7 @@ class Machine:
         process.mailbox.extend(mail.waiting(self.parts.database, record.pid))
         past = entries(self.parts.database, record.pid, above=life.saved_n)
         process.past = Replay(past, saved=life.saved_n > 0, counts=life.counts)
+        process.past.paused = lambda: not process.going.is_set()
         process.counts.update(process.past.counts)
         process.saved, process.aliases = life.saved, life.aliases
         if process.past.over:

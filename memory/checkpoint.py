@@ -127,7 +127,7 @@ def restore(
         parent = row["parent"]
         handed = {name: str(files.get(member, member)) for name, member in json.loads(row["handed"]).items()}
         aliases = {**{k: pids.get(v, v) for k, v in json.loads(row["aliases"]).items()}, **moved}
-        values = {"pid": pids[row["pid"]], "parent": pids.get(parent), "handed": json.dumps(handed)}
+        values = {"pid": pids[row["pid"]], "parent": pids.get(parent), "handed": json.dumps(handed), "stopped": 0}
         if parent not in pids:
             values["spawned"] = None
         _insert(connection, "processes", {**row, **values, "aliases": json.dumps(aliases)})

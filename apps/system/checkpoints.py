@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...kernel.errors import BadInput
 from ...memory import checkpoint
-from ...memory.database import Database
-from .home import Home
+from .options import SCRIPTED
+
+if TYPE_CHECKING:
+    from .stores import Stores
 
 
-def write(database: Database, pid: int, path: Path, *, force: bool) -> dict[str, Any]:
-    """Write a living process and its children into a file: pids and bytes."""
-    if path.exists() and not force:
-        raise BadInput(f"{path} is there already", hint="name another file, or add --force")
-    pids = checkpoint.write(database, pid, path)
-    return {"pids": pids, "bytes": path.stat().st_size}
+def write(stores: Stores, *, pid: int, path: str, force: bool = False) -> dict[str, Any]:
+    """Write a living process and its children into a file: pids and bytes. It may be running."""
+    file = Path(path)
+    if file.exists() and not force:
+        raise BadInput(f"{file} is there already", hint="name another file, or add --force")
+    pids = checkpoint.write(stores.database, pid, file)
+    return {"pids": pids, "bytes": file.stat().st_size}
 
 
-def read(
-    home: Home, database: Database, path: Path, model: str, new_pid: Callable[[], int], *, force: bool
-) -> dict[str, Any]:
+def read(stores: Stores, *, path: str, model: str | None = None, force: bool = False) -> dict[str, Any]:
     """Enter what a file holds, suspended: the pid of its process here, and of each process there and here.
 
-    Raises `BadInput` where it was made on another model than ``model``, unless ``force``.
+    ``model`` is what would compute if no llmos ran. Raises `BadInput` where the file was made on another one, unless
+    ``force``.
     """
-    found = checkpoint.read(path)
-    if found.model != model and not force:
+    found = checkpoint.read(Path(path))
+    here = stores.model or _model(stores, model)
+    if found.model != here and not force:
         raise BadInput(
-            f"{path} was made on {found.model}, this home uses {model}",
-            hint=f"llmos --model {found.model} …, or add --force: what it writes from now on will differ",
+            f"{path} was made on {found.model}, and here {here} computes",
+            hint="name that model with --model before the command, or add --force: it will write differently",
         )  # fmt: skip
-    with database.transaction() as connection:
-        pids = checkpoint.restore(connection, found, new_pid, home.root / "handed")
+    with stores.database.transaction() as connection:
+        pids = checkpoint.restore(connection, found, stores.new_pid, stores.home.root / "handed")
     return {"pid": pids[found.root], "pids": {str(there): here for there, here in pids.items()}}
+
+
+def _model(stores: Stores, name: str | None) -> str:
+    from ...models.catalog import Catalog
+
+    return SCRIPTED if name == SCRIPTED else Catalog(stores.home.root).get(name).name

@@ -1,5 +1,6 @@
 """`llmos ps`, `log`, `kill`, `resume`, `top`: looking at processes, ending them, and letting them go on."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -89,6 +90,62 @@ def resume(
     from .resume import run_resume
 
     return asyncio.run(run_resume(context.obj, pids or []))
+
+
+def checkpoint(
+    context: typer.Context,
+    pid: int,
+    file: Annotated[Path, typer.Argument(help="Where to write it.", metavar="FILE")],
+    end: Annotated[bool, typer.Option("--end", help="End the process here: it moves.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: Annotated[bool, _AS_JSON] = False,
+) -> None:
+    """Write a process and its children into a file, to go on from elsewhere with `llmos restore`.
+
+    In it are its calls since its last saved state, its context, its mail, and what was handed in. What its app
+    remembered, and its files, stay here.
+    """
+    from contextlib import suppress
+
+    from ...kernel.errors import Unavailable
+    from .display import out, print_json
+    from .handin import expanded
+    from .look import send_signal
+    from .stores import use
+
+    home, path = context.obj.home, expanded(file).absolute()
+    if end:
+        with suppress(Unavailable):  # it is suspended
+            send_signal(home, pid, "STOP")
+    told = use(home, "process.checkpoint", pid=pid, path=str(path), force=force)
+    if end:
+        send_signal(home, pid, "KILL")
+    if as_json:
+        print_json({**told, "file": str(path)})
+    else:
+        others = f" and {len(told['pids']) - 1} children" if len(told["pids"]) > 1 else ""
+        out().print(f"process {pid}{others}: {path}, {told['bytes']} bytes", markup=False, highlight=False)
+
+
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A file that `llmos checkpoint` wrote.", metavar="FILE")],
+    force: Annotated[bool, typer.Option("--force", help="Also when it was made on another model.")] = False,
+    as_json: Annotated[bool, _AS_JSON] = False,
+) -> None:
+    """Take a process out of a file into this home; it is suspended, and `llmos resume` lets it go on."""
+    from .display import out, print_json
+    from .handin import expanded
+    from .stores import use
+
+    options = context.obj
+    path = expanded(file).absolute()
+    told = use(options.home, "process.restore", path=str(path), model=options.model, force=force)
+    if as_json:
+        print_json(told)
+    else:
+        hint = f"llmos resume {told['pid']} lets it go on"
+        out().print(f"it is process {told['pid']} here; {hint}", markup=False, highlight=False)
 
 
 def top(

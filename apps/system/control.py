@@ -146,7 +146,8 @@ async def _context(running: Running, exchange: Exchange) -> dict[str, Any]:
 
 async def _service(running: Running, exchange: Exchange) -> Any:
     parts = running.machine.parts
-    kept = stores.Stores(running.home, parts.database, parts.recall)
+    new_pid = running.machine.table.new_pid
+    kept = stores.Stores(running.home, parts.database, parts.recall, new_pid, running.model)
     return await stores.answer(
         stores.begin(kept, str(exchange.asked["name"]), dict(exchange.asked["with"])), exchange.step
     )

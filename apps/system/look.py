@@ -36,15 +36,25 @@ def processes(home: Home, *, everything: bool = False) -> list[Row]:
     except NotRunning:
         now = []
     living = [row for row in now if row["state"] != "done"]
-    with _database(home) as database:
-        past = [] if database is None else Records(database).listing(everything=everything, limit=1000)
     shown = {row["pid"] for row in (now if not everything else living)}
-    return [_past(record) for record in past if record.pid not in shown] + living
+    with translated(), _database(home) as database:
+        if database is None:
+            return living
+        records = Records(database)
+        past = [one for one in records.listing(everything=everything, limit=1000) if one.pid not in shown]
+        return [_past(records, record) for record in past] + living
 
 
-def _past(record: Record) -> Row:
+def _past(records: Records, record: Record) -> Row:
+    """A record as `ps` shows it; of a suspended process with what it has used until now."""
     row = {name: value for name, value in asdict(record).items() if name != "args"}
-    return row if record.finished is not None else {**row, "state": "suspended", "seconds": None}
+    if record.finished is not None:
+        return row
+    used = records.life(record.pid).usage
+    known = {
+        name: used.get(name, row[name]) for name in ("tokens_in", "tokens_out", "first_token_s", "pages", "faults")
+    }
+    return {**row, **known, "state": "suspended", "seconds": used.get("ran", 0.0)}
 
 
 def calls(home: Home, pid: int) -> tuple[Row, list[Row]]:

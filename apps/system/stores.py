@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 from ...kernel.errors import BadInput, HomeHeld
@@ -28,7 +29,8 @@ from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.ingest.library import Library
 from ...memory.recall import Recall
-from . import memory_services
+from ...memory.records import Records
+from . import checkpoints, memory_services
 from .boot import recall_on
 from .client import NotRunning, request
 from .home import Home, HomeLock
@@ -50,6 +52,8 @@ class Stores:
     home: Home
     database: Database
     recall: Recall
+    new_pid: Callable[[], int]  # a pid that was never used in this home
+    model: str | None = None  # the name of the model that computes, where one does
 
     @cached_property
     def library(self) -> Library:
@@ -65,6 +69,8 @@ SERVICES: dict[str, Service] = {
     "memory.export": memory_services.export,
     "memory.import": memory_services.take_in,
     "memory.stats": memory_services.stats,
+    "process.checkpoint": checkpoints.write,
+    "process.restore": checkpoints.read,
 }
 
 
@@ -78,7 +84,8 @@ def opened(home: Home) -> Iterator[Stores]:
             undo.callback(database.close)
             recall = recall_on(home, database)
             undo.callback(recall.close)
-        yield Stores(home, database, recall)
+            pids = count(Records(database).next_pid())
+        yield Stores(home, database, recall, lambda: next(pids))
 
 
 def use(home: Home, name: str, on_step: Callable[[dict[str, Json]], None] | None = None, /, **fields: Json) -> Json:
