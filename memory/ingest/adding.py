@@ -162,7 +162,8 @@ class Adding:
         self._pieces, self._ended = [], []
 
     def _values(self, facts: Facts) -> dict[str, Any]:
-        if facts.job.name in self._known:
+        known = self._known.get(facts.job.name)
+        if known and known.reading:
             self._summary.changed += 1
         else:
             self._summary.added += 1
