@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,11 +20,11 @@ from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.embedder import StaticEmbedder
 from ...memory.faults import Damaged
+from ...memory.indexes import index_in
 from ...memory.journal import Journal
 from ...memory.recall import Recall
 from ...memory.records import Record, Records, forget_the_dead
 from ...memory.tokens import BytePairTokens
-from ...memory.vectors import chroma
 from ...models.chat import ChatTemplate
 from ...models.engine import Engine
 from ...models.gguf import ModelFile, Vocabulary, read, vocabulary
@@ -173,7 +174,7 @@ async def boot(
 
 def recall_on(home: Home, database: Database) -> Recall:
     """The passages of a home; also for commands that need no engine."""
-    return Recall(database, _embedder(), chroma(home.root / "index"))
+    return Recall(database, _embedder(), index_in(home.root / "index", database, os.environ.get("LLMOS_CHROMA", "")))
 
 
 @cache

@@ -19,7 +19,9 @@ from typing import Any, BinaryIO
 
 from ..database import Database
 from ..faults import Damaged
-from ..passages import Passage, find_space
+from ..passages import Passage
+from ..spaces import find_space
+from ..vectors import Mark
 from ..recall import Recall
 from .shelf import Place, Reading, Shelf
 
@@ -77,9 +79,9 @@ class _Out:
 
 def _write_all(database: Database, places: Sequence[Place], shelf_of: ShelfOf, out: _Out) -> Steps:
     spaces = [find_space(database, place.owner, place.app, place.collection) for place in places]
-    moved = Moved(0, sum(space.mark.count for space in spaces if space))
+    moved = Moved(0, sum(space.state()[0] for space in spaces if space))
     for place, space in zip(places, spaces, strict=True):
-        keys = space.keys() if space else []
+        keys = [mark.key for mark in space.after(Mark())] if space else []
         for start in range(0, len(keys), _TOGETHER):
             hits = space.hits(keys[start : start + _TOGETHER]) if space else {}
             for _, hit in sorted(hits.items()):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..database import Database
-from ..passages import make_space
+from ..spaces import make_space
 from ..recall import Recall
 from .blocks import Piece
 from .sources import Source, Sources, key_of, passage_of

@@ -1,6 +1,6 @@
 CREATE TABLE sources (
     id INTEGER PRIMARY KEY,
-    collection INTEGER NOT NULL REFERENCES collections (id),
+    collection INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
     name TEXT NOT NULL,                  -- the absolute path of a file
     kind TEXT NOT NULL,
     digest TEXT NOT NULL,                -- of its content at the reading that counts; this and all below
@@ -16,7 +16,7 @@ CREATE TABLE sources (
 );
 -- Which passages a source gave. The same text in two of them is one passage; it goes with the last.
 CREATE TABLE source_passages (
-    source INTEGER NOT NULL REFERENCES sources (id),
+    source INTEGER NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
     reading INTEGER NOT NULL,            -- another than that of the source: it is being read, or was not to its end
     key TEXT NOT NULL,
     title TEXT NOT NULL,
