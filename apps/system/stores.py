@@ -69,6 +69,8 @@ SERVICES: dict[str, Service] = {
     "memory.export": memory_services.export,
     "memory.import": memory_services.take_in,
     "memory.stats": memory_services.stats,
+    "memory.check": memory_services.check,
+    "memory.rebuild": memory_services.rebuild,
     "process.checkpoint": checkpoints.write,
     "process.restore": checkpoints.read,
 }
