@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from .database import Database
 from .embedder import Embedder, Vectors
+from .fusion import SIMILARITY_SHARE
 from .keywords import K1, STOP_WORDS, TOKENIZE, B, prepared
-from .recall import SIMILARITY_SHARE
 
 BATCH = 200  # pages indexed in one transaction: some 100 ms, in which all others wait
 LEAST = 0.3  # cosine from which on a page is found that shares no word with the query

@@ -127,7 +127,7 @@ class Recall:
         ``collection`` None means all collections of the owner and app. Only passages that bear all ``tags``, one of
         ``any_tags`` and of ``labels``, and ``source``, have one of ``keys``, and were remembered between ``since`` and
         ``until`` (seconds since the epoch), each where given, take part in the ranking. With ``diversity`` (0 to 1) a
-        passage gives way to a lesser one the more it repeats what is above it, or the more of these come from its source.
+        passage gives way to a lesser one the more it repeats what is above it, or the more of that is from its source.
         """
         spaces = self._spaces(owner, app, collection)
         if not spaces or k < 1:
