@@ -35,6 +35,10 @@ def mend(database: Database) -> list[str]:
 
 
 def _to_be_read(db: sqlite3.Connection, source: int) -> str:
-    """Its content is that of no file from now on."""
+    """Its content is that of no file from now on, and it holds no passage that is not there; its name."""
+    db.execute(
+        "DELETE FROM source_passages WHERE source = ?1 AND key NOT IN (SELECT key FROM passages"
+        " WHERE collection = (SELECT collection FROM sources WHERE id = ?1))", (source,),
+    )  # fmt: skip
     sql = "UPDATE sources SET content = '' WHERE id = ? RETURNING name"
     return str(db.execute(sql, (source,)).fetchone()[0])
