@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...kernel.errors import BadInput
-from ...kernel.machine import Machine, Parts
+from ...kernel.machine import QUOTA, Machine, Parts
 from ...kernel.process import Output, Priority, Process, Signal
 from ...kernel.prompts import Encode, Prompts
 from ...kernel.sandbox import Sandbox
@@ -20,6 +20,7 @@ from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.embedder import StaticEmbedder
 from ...memory.faults import Damaged
+from ...memory.files import FileStore, take_in
 from ...memory.indexes import index_in
 from ...memory.journal import Journal
 from ...memory.recall import Recall
@@ -160,7 +161,10 @@ async def boot(
             embedder = _embedder()
             recall = recall_on(home, database)
             undo.callback(recall.close)
-        parts = Parts(home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox())
+            files = files_on(home, database, on_progress or _silent)
+        parts = Parts(
+            home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox(), files
+        )
         machine = Machine(parts)
         audit, tools = Audit(home.root / "audit.jsonl"), Toolbox()
         undo.callback(audit.close)
@@ -175,6 +179,12 @@ async def boot(
 def recall_on(home: Home, database: Database) -> Recall:
     """The passages of a home; also for commands that need no engine."""
     return Recall(database, _embedder(), index_in(home.root / "index", database, os.environ.get("LLMOS_CHROMA", "")))
+
+
+def files_on(home: Home, database: Database, on_progress: OnProgress) -> FileStore:
+    """The files of a home; those that an older llmos had in a folder of their own are taken in."""
+    take_in(database, home.files, lambda share: on_progress("taking in the files of an older llmos", share))
+    return FileStore(database, QUOTA)
 
 
 @cache

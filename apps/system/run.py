@@ -83,7 +83,7 @@ def _input(info: AppInfo, given: Given) -> str:
 
 async def _run(seat: Seat, info: AppInfo, parts: list[Given], stdin: str, bar: Bar) -> int:
     live = len(parts) == 1 and not parts[0].json
-    outputs = [_output(place, bar, live=live) for place in range(len(parts))]
+    outputs = [on_terminal(place, bar, live=live) for place in range(len(parts))]
     started: list[Started] = []
     for part, output in zip(parts, outputs, strict=True):
         started.append(await seat.start(info.name, part, output, stdin=stdin))
@@ -107,7 +107,9 @@ async def _count(bar: Bar, place: int, process: Started) -> None:
     bar.update(place, 1.0)
 
 
-def _output(place: int, bar: Bar, *, live: bool) -> AppOutput:
+def on_terminal(place: int, bar: Bar, *, live: bool) -> AppOutput:
+    """The output of process number ``place``; ``live``: what it writes is shown as it comes."""
+
     def sink(text: str) -> None:
         bar.close()  # the answer itself shows how far it is
         sys.stdout.write(clean(text) if sys.stdout.isatty() else text)

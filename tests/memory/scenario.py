@@ -1,6 +1,5 @@
 """A random history of all that memory keeps, through the real code, and all that is to be seen of it afterwards."""
 
-import json
 import random
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,6 +9,9 @@ from typing import Any
 import numpy as np
 from llmos.memory.database import Database
 from llmos.memory.journal import Asked, Journal, appending, entries
+from llmos.memory.mail import put as put_mail
+from llmos.memory.mail import waiting
+from llmos.memory.pages import Kind, Page, PageStore
 from llmos.memory.passages import Passage
 from llmos.memory.recall import Recall
 from llmos.memory.records import Records
@@ -38,6 +40,7 @@ class Machine:
         self.records = Records(database)
         self.recall = Recall(database, Letters(), clock=lambda: 12.0)
         self._dice = random.Random(seed)
+        self.kinds = (self._start, self._ask, self._answer, self._finish, self._remember, self._forget, self._turn)
         self._asked: list[tuple[int, Asked]] = []  # calls without an outcome
 
     def close(self) -> None:
@@ -47,7 +50,7 @@ class Machine:
 
     def act(self) -> None:
         """Do something at random; acknowledged when it returns."""
-        self._dice.choice((self._start, self._ask, self._answer, self._finish, self._remember, self._forget))()
+        self._dice.choice(self.kinds)()
 
     def _post(self, write: Callable[..., Any]) -> Any:
         return self.journal.post(write).result(timeout=30)
@@ -72,8 +75,7 @@ class Machine:
         if self._asked:
             pid, asked = self._asked.pop()
             text = self._text(200)
-            mail = "INSERT INTO mail (pid, sender, message) VALUES (?, ?, ?)"
-            effect = [lambda connection: connection.execute(mail, (pid, asked.n, json.dumps(text)))]
+            effect = [lambda connection: put_mail(connection, pid, asked.n, text)]
             self._post(self.journal.ending(pid, asked.id, True, {"text": text}, effect))
 
     def _finish(self) -> None:
@@ -90,6 +92,10 @@ class Machine:
 
     def _forget(self) -> None:
         self.recall.forget([f"default/k{self._dice.randrange(30)}"], **OWNER)
+
+    def _turn(self) -> None:
+        pid, place = self._dice.randrange(1, 5), self._dice.randrange(1, 40)
+        PageStore(self.database, pid).put([Page(f"p{place}", "user", Kind.DIALOGUE, self._text(80), 9, place)])
 
 
 def seen(database: Database) -> dict[str, Any]:
@@ -115,8 +121,17 @@ def seen(database: Database) -> dict[str, Any]:
         {k: v for k, v in asdict(record).items() if k != "finished"} | {"ended": record.finished is not None}
         for record in Records(database).listing(everything=True)
     ]
-    mail = database.rows("SELECT pid, sender, message FROM mail ORDER BY id")
-    return {"found": found, "got": got, "count": count, "journal": journal, "records": listing, "mail": mail}
+    mail = [waiting(database, pid) for pid in range(1, 5)]
+    pages = [[page for n in range(1, 40) for page in PageStore(database, pid).find(f"p{n}")] for pid in range(1, 5)]
+    return {
+        "found": found,
+        "got": got,
+        "count": count,
+        "journal": journal,
+        "records": listing,
+        "mail": mail,
+        "pages": pages,
+    }
 
 
 def put(folder: Path, files: dict[str, bytes]) -> Path:
