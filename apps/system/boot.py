@@ -20,11 +20,8 @@ from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.embedder import StaticEmbedder
 from ...memory.faults import Damaged
-<<<<<<< HEAD
-from ...memory.indexes import index_in
-=======
 from ...memory.files import FileStore, take_in
->>>>>>> main
+from ...memory.indexes import index_in
 from ...memory.journal import Journal
 from ...memory.recall import Recall
 from ...memory.records import Record, Records, forget_the_dead
