@@ -137,7 +137,8 @@ def test_a_damaged_file_costs_the_index_and_nothing_else(index, folder, truth, n
 @pytest.mark.programs
 def test_after_a_program_that_died_another_looks_first(folder, truth, tmp_path):
     fill = (
-        "import sys, os, numpy as np; from llmos.memory.chroma import ChromaFolder; from llmos.memory.vectors import Mark\n"
+        "import sys, os, numpy as np\n"
+        "from llmos.memory.chroma import ChromaFolder; from llmos.memory.vectors import Mark\n"
         "from pathlib import Path; index = ChromaFolder(Path(sys.argv[1])); rows = np.load(sys.argv[2])\n"
         "index.add(sys.argv[3], np.arange(1, 301), rows[1:301]); index.settle(sys.argv[3], Mark(1, 300), True)\n"
         "os.kill(os.getpid(), 9)"

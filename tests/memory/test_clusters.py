@@ -52,7 +52,7 @@ def test_it_is_there_after_opening_again_but_for_the_tail(index, tmp_path):
 def test_every_damaged_byte_is_noticed_and_the_space_begins_anew(index, tmp_path):
     (path,) = (tmp_path / "index").iterdir()
     whole = bytearray(path.read_bytes())
-    for at in RNG.integers(0, len(whole), 200).tolist() + [0, 20, len(whole) - 1]:
+    for at in [*RNG.integers(0, len(whole), 200).tolist(), 0, 20, len(whole) - 1]:
         damaged = bytearray(whole)
         damaged[at] ^= 1 << (at % 8)
         path.write_bytes(damaged)

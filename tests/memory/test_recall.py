@@ -5,16 +5,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llmos.memory import embedders, searching
+from llmos.memory import checks, embedders, searching
 from llmos.memory import remembering as module
-from llmos.memory import checks
+from llmos.memory.clusters import ClusterIndex
 from llmos.memory.database import Database
 from llmos.memory.embedder import StaticEmbedder
 from llmos.memory.embedders import active_name
 from llmos.memory.faults import BadPath, DamagedRow, Full
 from llmos.memory.keywords import TOKENIZE, Keywords
 from llmos.memory.recall import Passage, Recall
-from llmos.memory.clusters import ClusterIndex
 from llmos.memory.vectors import IndexBroken
 
 SHIPPED = Path(__file__).parents[2] / "models" / "shipped"
