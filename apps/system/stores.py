@@ -71,6 +71,8 @@ SERVICES: dict[str, Service] = {
     "memory.export": memory_services.export,
     "memory.import": memory_services.take_in,
     "memory.stats": memory_services.stats,
+    "memory.check": memory_services.check,
+    "memory.rebuild": memory_services.rebuild,
     "fs.ls": file_services.ls,
     "fs.cat": file_services.cat,
     "fs.put": file_services.put,
