@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 
 from . import gguf
 from .faults import EngineFault, Unsupported
-from .llama import llama_cpp, load
+
+from .llama import load  # isort: skip - it prepares how llama.cpp's threads wait, before llama.cpp is imported
+
+import llama_cpp  # isort: skip
 
 # A text is embedded by its beginning, as long as the model was trained for, but no longer than this: attention
 # needs room by the square of the length.

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 from ...kernel.machine import Machine, Parts
 from ...kernel.prompts import Encode, Prompts
 from ...kernel.sandbox import Sandbox
 from ...kernel.translate import translated
 from ...memory.database import Database
-from ...memory.embedder import StaticEmbedder
 from ...memory.faults import Damaged
 from ...memory.journal import Journal
 from ...memory.recall import Recall
@@ -27,13 +24,13 @@ from ...syscalls.audit import Audit
 from ...syscalls.gate import Gate
 from ...syscalls.table import TABLE
 from ...syscalls.tools import Toolbox
+from .embedders import chosen_embedder
 from .ending import held_back
 from .home import Home, HomeLock
 from .launch import Launcher
 from .registry import Registry
 
 OnProgress = Callable[[str, float], None]
-EMBEDDER = Path(__file__).parents[2] / "models" / "shipped" / "embedder.npz"
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ async def boot(
             forget_the_dead(database)
             journal = Journal(database)
             undo.callback(journal.close)
-            embedder = _embedder()
+            embedder = undo.enter_context(chosen_embedder(home.root, on_progress))
             recall = Recall(database, embedder, chroma(home.root / "index"))
             undo.callback(recall.close)
         parts = Parts(home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox())
@@ -87,12 +84,6 @@ async def boot(
             yield Running(home, machine, launcher, gate, tools)
         finally:
             await machine.close()
-
-
-@cache
-def _embedder() -> StaticEmbedder:
-    """The one that is shipped; it never changes, so a program that boots again need not read it again."""
-    return StaticEmbedder(EMBEDDER)
 
 
 def _silent(what: str, share: float) -> None:

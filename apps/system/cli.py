@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ... import __version__
-from . import cli_apps, cli_machine, cli_models, cli_processes
+from . import cli_apps, cli_embedder, cli_machine, cli_models, cli_processes
 from .options import Options
 
 EPILOG = """
@@ -26,6 +26,9 @@ app = typer.Typer(
 )
 app.add_typer(cli_apps.app, name="app")
 app.add_typer(cli_models.app, name="model")
+_memory = typer.Typer(help="What is remembered.", no_args_is_help=True)
+_memory.add_typer(cli_embedder.app, name="embedder")
+app.add_typer(_memory, name="memory")
 app.command()(cli_processes.ps)
 app.command()(cli_processes.log)
 app.command()(cli_processes.kill)

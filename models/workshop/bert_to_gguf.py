@@ -54,40 +54,52 @@ def convert(folder: Path, out: Path, form: str = "F16") -> None:
     config = _read(folder / "config.json")
     if config.get("model_type") != "bert" or config.get("position_embedding_type", "absolute") != "absolute":
         raise SystemExit(f"{folder}: {config.get('model_type')!r} with its positions is no BERT")
-    pooling = _read(folder / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
-    kinds = {"mean_tokens": gguf.PoolingType.MEAN, "cls_token": gguf.PoolingType.CLS}
-    chosen = [kind for name, kind in kinds.items() if pooling.get(f"pooling_mode_{name}")]
-    if len(chosen) != 1:
-        raise SystemExit(f"{folder}: neither the mean of the tokens nor the first token is the vector of a text")
     longest = config["max_position_embeddings"]
     longest = min(longest, _read(folder / "sentence_bert_config.json", {}).get("max_seq_length", longest))
-    layers = config["num_hidden_layers"]
+    pooling = _pooling(folder)
     writer = gguf.GGUFWriter(out, "bert")
     writer.add_name(folder.name if folder.name != "model" else folder.parent.name)
     writer.add_context_length(longest)
     writer.add_embedding_length(config["hidden_size"])
     writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_block_count(layers)
+    writer.add_block_count(config["num_hidden_layers"])
     writer.add_head_count(config["num_attention_heads"])
     writer.add_layer_norm_eps(config["layer_norm_eps"])
     writer.add_causal_attention(False)
-    writer.add_pooling_type(chosen[0])
+    writer.add_pooling_type(pooling)
     writer.add_file_type(gguf.LlamaFileType[{"F32": "ALL_F32"}.get(form, f"MOSTLY_{form}")])
     _add_vocabulary(writer, (folder / "vocab.txt").read_text().splitlines(), config["type_vocab_size"])
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.BERT, layers)
-    kind = gguf.GGMLQuantizationType[form]
-    for name, values in tensors(folder / "model.safetensors"):
-        place = names.get_name(name, try_suffixes=(".weight", ".bias"))
-        if place is None:
-            raise SystemExit(f"{folder}: a BERT has no {name}")
-        values = values[:longest] if name.endswith("position_embeddings.weight") else values
-        matrix = values.ndim > 1 and name.startswith(("encoder.", "embeddings.word"))
-        typed = kind if matrix else gguf.GGMLQuantizationType.F32
-        writer.add_tensor(place, gguf.quants.quantize(np.ascontiguousarray(values), typed), raw_dtype=typed)
+    _add_tensors(writer, folder / "model.safetensors", config["num_hidden_layers"], longest, form)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _pooling(folder: Path) -> Any:
+    import gguf
+
+    says = _read(folder / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
+    kinds = {"mean_tokens": gguf.PoolingType.MEAN, "cls_token": gguf.PoolingType.CLS}
+    chosen = [kind for name, kind in kinds.items() if says.get(f"pooling_mode_{name}")]
+    if len(chosen) != 1:
+        raise SystemExit(f"{folder}: neither the mean of the tokens nor the first token is the vector of a text")
+    return chosen[0]
+
+
+def _add_tensors(writer: Any, path: Path, layers: int, longest: int, form: str) -> None:
+    """Matrices in the format ``form``; positions that no text reaches are left out."""
+    import gguf
+
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.BERT, layers)
+    for name, values in tensors(path):
+        place = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if place is None:
+            raise SystemExit(f"{path}: a BERT has no {name}")
+        matrix = values.ndim > 1 and name.startswith(("encoder.", "embeddings.word"))
+        kind = gguf.GGMLQuantizationType[form if matrix else "F32"]
+        kept = values[:longest] if name == "embeddings.position_embeddings.weight" else values
+        writer.add_tensor(place, gguf.quants.quantize(np.ascontiguousarray(kept), kind), raw_dtype=kind)
 
 
 def _add_vocabulary(writer: Any, tokens: list[str], types: int) -> None:

@@ -59,7 +59,8 @@ def write_folder(folder: Path, tensors: Arrays, pooling: str = "mean_tokens", **
 
 def expected(tensors: Arrays, text: str, pooling: str = "mean_tokens") -> Any:
     """The unit vector of a text of known words."""
-    tokens = [2, *(piece for word in text.lower().split() for piece in WORDS[word])][: LONGEST - 1] + [3]
+    pieces = [piece for word in text.lower().split() for piece in WORDS[word]]
+    tokens = [2, *pieces[: LONGEST - 2], 3]
 
     def dense(x: Any, name: str) -> Any:
         return x @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"]
