@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from ..memory import mail
-from ..memory.context import Context
+from ..memory.context import Context, Measure
 from ..memory.database import Database
 from ..memory.embedder import Embedder
 from ..memory.faults import MemoryFault
 from ..memory.files import FileTree
 from ..memory.journal import Journal, Write, entries
+from ..memory.pageindex import PageIndex
 from ..memory.pages import PageStore
 from ..memory.recall import Recall
 from ..memory.records import Life, Record, Records
@@ -65,10 +66,12 @@ class Machine:
     parts: Parts
     table: ProcessTable = field(init=False)
     scheduler: Scheduler = field(init=False)
+    pages: PageIndex = field(init=False)  # finds those that are out
 
     def __post_init__(self) -> None:
         self.table = ProcessTable(self.parts.records.next_pid())
         self.scheduler = Scheduler(self.parts.engine)
+        self.pages = PageIndex(self.parts.database, self.parts.embedder)
         self._lives: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -102,7 +105,7 @@ class Machine:
         files = self._files(owner, app, handed or {})
         account = Account(limits, parent.account if parent else None)
         process = Process(
-            pid, app, owner, rights, account, limits, priority, output, self._context(pid), files,
+            pid, app, owner, rights, account, limits, priority, output, Context(*self._window(pid)), files,
             parent=parent.pid if parent else None, spawned=spawned, args=dict(args or {}), stdin=stdin,
             handed=dict(handed or {}), came_back=parent is not None and parent.came_back,
         )  # fmt: skip
@@ -151,7 +154,7 @@ class Machine:
         handed = {path: Path(file) for path, file in life.handed.items()}
         return Process(
             record.pid, record.app, record.owner, frozenset(life.rights), account, limits,
-            Priority[record.priority.upper()], output, self._context(record.pid),
+            Priority[record.priority.upper()], output, Context.restore(*self._window(record.pid)),
             self._files(record.owner, record.app, handed), parent=record.parent, spawned=life.spawned,
             args=record.args, stdin=life.stdin, handed=handed, usage=usage, started_at=record.started, came_back=True,
         )  # fmt: skip
@@ -186,9 +189,9 @@ class Machine:
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
 
-    def _context(self, pid: int) -> Context:
+    def _window(self, pid: int) -> tuple[int, Measure, PageStore]:
         parts = self.parts
-        return Context(parts.engine.info.window, parts.prompts.measure, PageStore(parts.database, pid))
+        return parts.engine.info.window, parts.prompts.measure, PageStore(parts.database, pid)
 
     def _files(self, owner: str, app: str, handed: Mapping[str, Path]) -> ProcessFiles:
         own = FileTree(self.parts.home / "files" / owner / app, QUOTA)
@@ -261,6 +264,7 @@ class Machine:
         try:
             process.context.close()
             if not process.suspended:
+                self.parts.journal.post(self.parts.records.using(process.pid, process.usage.kept()))
                 await self._on_disk(self.parts.records.finishing(process.pid, **self._final(process)))
         except (MemoryFault, OSError) as problem:  # a full disk must keep nobody from ending
             if process.error is None:
@@ -275,7 +279,7 @@ class Machine:
         row = process.row()
         result = process.result.model_dump(mode="json") if isinstance(process.result, BaseModel) else process.result
         fault = process.error.to_dict() if process.error else None
-        return {**{name: row[name] for name in names}, "usage": process.usage.kept(), "result": result, "fault": fault}
+        return {**{name: row[name] for name in names}, "result": result, "fault": fault}
 
     async def _on_disk(self, write: Write) -> Any:
         return await asyncio.wrap_future(self.parts.journal.post(write))
@@ -356,6 +360,7 @@ class Machine:
         for process in self.table.living():
             await process.ended.wait()
         await self.scheduler.close()
+        self.pages.close()
         self.parts.journal.close()
         self.parts.database.close()
 

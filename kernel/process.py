@@ -55,6 +55,9 @@ class Output(Protocol):
     def write(self, text: str) -> None:
         """Text as it comes."""
 
+    async def room(self) -> None:
+        """Until more may be written, where that is slow to be read."""
+
     def progress(self, done: float, total: float, what: str) -> None:
         """How far the work is."""
 
@@ -150,7 +153,8 @@ class Process:
         """One line of the process table, in plain values."""
         return {
             "pid": self.pid, "parent": self.parent, "app": self.app, "owner": self.owner,
-            "state": self.state.value, "priority": self.priority.name.lower(), "exit_code": self.exit_code,
+            "state": "suspended" if self.suspended else self.state.value,
+            "priority": self.priority.name.lower(), "exit_code": self.exit_code,
             "tokens_in": self.usage.tokens_in, "tokens_out": self.usage.tokens_out,
             "first_token_s": self.first_token_s(), "seconds": self.seconds(),
             "pages": max(self.usage.pages, self.usage.shown),

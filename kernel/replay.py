@@ -2,8 +2,8 @@
 
 A call is met with the oldest entry that is like it (same name, same arguments) and was not asked for yet. Outcomes
 are handed back in the order in which they came, each only after the calls that had been made by then: so code that
-runs several calls at a time sees them end in the same order as before. A call that no entry is like waits for the
-rest of the journal to be asked for; when nothing moves any more, the code is not what it was: `Diverged`.
+runs several calls at a time sees them end in the same order as before. A call that was cut, and one that no entry is
+like, come after all that. When nothing moves any more, the code is not what it was: `Diverged`.
 """
 
 from __future__ import annotations
@@ -42,55 +42,75 @@ class Replay:
         for entry in calls:
             self.counts[entry.call] += 1
             self.numbers[entry.id] = self.counts[entry.call]
-        self._left = _asked_for_again(calls)
-        told = [entry for entry in self._left if entry.ok is not None and not _cancelled(entry)]
-        self._outcomes = deque(sorted(told, key=lambda entry: (entry.after or 0, entry.ended or 0.0)))
+        self._levels = _levels(calls)
         self._patience = PATIENCE if patience is None else patience
-        self._moved = asyncio.Event()  # set whenever something was asked for or handed back
+        self._moved = asyncio.Event()  # set when something is asked for or handed back; a new one takes its place
         self.begins = saved  # until the code has taken over the state
 
     @property
     def over(self) -> bool:
         """Whether all has been asked for and handed back."""
-        return not (self._left or self._outcomes or self.begins)
+        return not self.begins and not any(level.left or level.outcomes for level in self._levels.values())
 
     def next(self) -> Entry | None:
         """The oldest call with an outcome that the code has not asked for again."""
-        return next((entry for entry in self._left if entry.ok is not None and not _cancelled(entry)), None)
+        return next((entry for entry in self._levels[None].left if _told(entry)), None)
 
     async def meet(self, name: str, fields: dict[str, Any], within: int | None) -> Entry | None:
         """The entry of this call, as soon as it is its turn; None for one that was never made. Raises `Diverged`."""
-        while (found := self._take(name, fields, within)) is None:
-            if not self._left:
-                return None
-            await self._move(name, fields)
-        self._moved.set()
-        if found.ok is None:
-            return found
-        if _cancelled(found):
+        level = self._levels.get(within)
+        if level is None:
+            return None
+        while (found := level.take(name, fields)) is None:
+            if not level.left:
+                break
+            await self._move(level, name, fields)
+        self._tell()
+        if found is not None and _cancelled(found):
             await asyncio.Future()  # until it is given up again
-        while self._outcomes[0] is not found or any(entry.n <= (found.after or 0) for entry in self._left):
-            await self._move(name, fields)
+        if found is None or found.ok is None:
+            while level.left or level.outcomes:
+                await self._move(level, name, fields)
+            return found
+        while not level.turn(found):
+            await self._move(level, name, fields)
         for _ in range(_TURNS):
             await asyncio.sleep(0)
-        self._outcomes.popleft()
-        self._moved.set()
+        level.outcomes.popleft()
+        self._tell()
         return found
 
-    def _take(self, name: str, fields: dict[str, Any], within: int | None) -> Entry | None:
-        for place, entry in enumerate(self._left):
-            if (entry.call, entry.within) == (name, within) and entry.args == fields:
-                return self._left.pop(place)
+    def _tell(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def _move(self, level: _Level, name: str, fields: dict[str, Any]) -> None:
+        """Until something moves."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._moved.wait()
+        except TimeoutError:
+            expected = level.left[0] if level.left else level.outcomes[0]
+            raise diverged(f"calls {name}", expected, asked=fields) from None
+
+
+class _Level:
+    """The calls of the code itself, or those made in the course of a call that was cut."""
+
+    def __init__(self) -> None:
+        self.left: deque[Entry] = deque()  # not asked for yet, in their order
+        self.outcomes: deque[Entry] = deque()  # not handed back yet, in the order in which they came
+
+    def take(self, name: str, fields: dict[str, Any]) -> Entry | None:
+        for entry in self.left:
+            if entry.call == name and entry.args == fields:
+                self.left.remove(entry)
+                return entry
         return None
 
-    async def _move(self, name: str, fields: dict[str, Any]) -> None:
-        """Until something moves."""
-        self._moved.clear()
-        try:
-            await asyncio.wait_for(self._moved.wait(), self._patience)
-        except TimeoutError:
-            expected = self._left[0] if self._left else self._outcomes[0]
-            raise diverged(f"calls {name}", expected, asked=fields) from None
+    def turn(self, entry: Entry) -> bool:
+        """Whether it is time for an outcome: those before it have been told, and all that was asked by then."""
+        return self.outcomes[0] is entry and not (self.left and self.left[0].n <= (entry.after or 0))
 
 
 def diverged(what: str, expected: Entry, **more: Any) -> Diverged:
@@ -106,13 +126,19 @@ def _cancelled(entry: Entry) -> bool:
     return entry.ok is False and (entry.reply or {}).get("code") == CANCELLED
 
 
-def _asked_for_again(calls: Sequence[Entry]) -> list[Entry]:
-    """In order, without what was done in the course of a call that has its outcome: nobody asks for that again."""
-    cut: set[int | None] = {None}
-    found = []
+def _told(entry: Entry) -> bool:
+    return entry.ok is not None and not _cancelled(entry)
+
+
+def _levels(calls: Sequence[Entry]) -> dict[int | None, _Level]:
+    """What will be asked for again: not what was done in the course of a call that has its outcome."""
+    levels: dict[int | None, _Level] = {None: _Level()}
     for entry in calls:
-        if entry.within in cut:
-            found.append(entry)
+        if entry.within in levels:
+            levels[entry.within].left.append(entry)
             if entry.ok is None:
-                cut.add(entry.id)
-    return found
+                levels[entry.id] = _Level()
+    for level in levels.values():
+        told = sorted(filter(_told, level.left), key=lambda entry: (entry.after or 0, entry.ended or 0.0))
+        level.outcomes.extend(told)
+    return levels

@@ -1,12 +1,14 @@
 """One SQLite file holds all that lasts: opened, migrated, and shared by the threads of one llmos."""
 
+import logging
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import checks, seal, wal
 from .faults import Damaged, Full, Held, MemoryFault, Missing
 from .migrations import scripts
 
@@ -14,47 +16,100 @@ if TYPE_CHECKING:
     import sqlite_utils
 
 
-class Database:
-    """A connection for all threads, taken in turn. ``read_only`` looks at a store that another llmos writes."""
+log = logging.getLogger(__name__)
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+Connect = Callable[..., sqlite3.Connection]
+"""Makes a connection from what `sqlite3.connect` takes."""
+
+_SALVAGE = "restore a backup; `llmos doctor --salvage` goes on without what is lost, and keeps a copy"
+
+
+class Database:
+    """A connection that writes and one that reads, for all threads, each taken in turn.
+
+    Who reads does not wait for a commit, and sees what was committed; within a transaction its thread sees its own
+    changes. ``read_only`` looks at a store that another llmos writes.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        connect: Connect = sqlite3.connect,
+        progress: checks.Progress = checks.unwatched,
+    ) -> None:
+        """Raises `Damaged` for a store that SQLite would open, and answer from in silence, though it is not whole.
+
+        ``progress`` is told how far going through it is, which a store needs that was not closed.
+        """
         self.path = path
-        self._lock = threading.RLock()
+        self._read_only = read_only
+        self._closed = False
+        self.suspect = False  # it was changed while it was closed, in a place that `check` could not find
+        self._connect = connect
+        self._writing, self._reading = threading.RLock(), threading.Lock()
+        self._writer_thread: int | None = None  # the thread that is in a transaction
         if read_only and not path.exists():
             raise Missing(f"{path} is not there", hint="nothing has run in this home yet")
-        with _translated(path):
-            self._connection = sqlite3.connect(
-                f"file:{_quoted(path)}{'?mode=ro' if read_only else ''}",
-                uri=True, check_same_thread=False, isolation_level=None, timeout=5.0,
-            )  # fmt: skip
-            try:
-                self._prepare(read_only)
-            except BaseException:
-                self._connection.close()
-                raise
+        with _translated(path), ExitStack() as undo:
+            examine = not read_only and self._left(path)
+            self._writer = self._reader = self._opened("?mode=ro" if read_only else "")
+            undo.callback(self._writer.close)
+            if examine and (wrong := next(checks.examine(self._writer, progress), "")):
+                raise Damaged(f"{path} is damaged: {wrong}", hint="restore a backup; llmos doctor lists all of it")
+            self._prepare(examine)
+            if not read_only and path.name != ":memory:":
+                self._reader = self._opened("")
+                self._reader.execute("PRAGMA query_only = ON")
+            undo.pop_all()
 
-    def _prepare(self, read_only: bool) -> None:
-        version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
+    def _left(self, path: Path) -> bool:
+        """Whether the store has to be gone through, for the way in which it was left; no longer sealed after that."""
+        if wal.left_open(path):
+            if lost := wal.forgotten(path):
+                raise Damaged(f"{wal.beside(path)} is damaged: {lost}", hint=_SALVAGE)
+            return True
+        self.suspect = seal.intact(path) is False
+        return self.suspect
+
+    def _opened(self, mode: str) -> sqlite3.Connection:
+        connection = self._connect(
+            f"file:{_quoted(self.path)}{mode}", uri=True, check_same_thread=False, isolation_level=None, timeout=5.0
+        )
+        checks.install(connection)
+        return connection
+
+    def _prepare(self, examined: bool) -> None:
+        version: int = self._writer.execute("PRAGMA user_version").fetchone()[0]
         known = scripts()
         if version > len(known):
             raise Damaged(
                 f"{self.path} was written by a newer llmos (version {version}, this one knows {len(known)})",
                 hint="upgrade llmos, or name another folder in LLMOS_HOME",
             )
-        if read_only:
+        if self._read_only:
             if version < len(known):
                 raise Damaged(f"{self.path} is of an older llmos", hint="start llmos once to bring it up to date")
             return
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.execute("PRAGMA foreign_keys = ON")
+        try:
+            seal.take_off(self.path)
+        except OSError as problem:
+            raise Full(f"{self.path} cannot be written: {problem.strerror}", hint="check the permissions") from problem
+        self._writer.execute("PRAGMA journal_mode = WAL")
+        self._writer.execute("PRAGMA synchronous = FULL")
+        if (
+            examined
+        ):  # no frame of an earlier run stays in the log, where the next look would take it for one of this run
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for number, script in enumerate(known[version:], version + 1):
-            self._connection.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;")
+            self._writer.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;")
+        self._writer.execute("PRAGMA foreign_keys = ON")  # only now: a migration may make a table anew
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
-        with self._lock, _translated(self.path):
-            return self._connection.execute(sql, values).fetchall()
+        with self._for_reading() as connection:
+            return connection.execute(sql, values).fetchall()
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row of a query, if there is one."""
@@ -69,39 +124,62 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing; on disk when the block is left. Blocks of the same thread nest into one."""
-        with self._lock, _translated(self.path):
-            if self._connection.in_transaction:
-                yield self._connection
+        with self._writing, _translated(self.path):
+            if self._writer_thread is not None:
+                yield self._writer
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._writer_thread = threading.get_ident()
             try:
-                yield self._connection
-                self._connection.execute("COMMIT")
+                yield self._writer
+                self._writer.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
                 raise
+            finally:
+                self._writer_thread = None
 
     @contextmanager
     def tables(self) -> Iterator["sqlite_utils.Database"]:
-        """The same connection through sqlite-utils, for rows as dictionaries; each change is its own transaction."""
+        """For reading, through sqlite-utils: rows as dictionaries."""
         import sqlite_utils
 
-        with self._lock, _translated(self.path):
-            yield sqlite_utils.Database(self._connection)
+        with self._for_reading() as connection:
+            yield sqlite_utils.Database(connection)
 
-    def check(self) -> list[str]:
-        """What SQLite finds wrong with the file; empty when it is sound."""
+    @contextmanager
+    def _for_reading(self) -> Iterator[sqlite3.Connection]:
+        within = self._writer_thread == threading.get_ident() or self._reader is self._writer
+        with self._writing if within else self._reading, _translated(self.path):
+            yield self._writer if within else self._reader
+
+    def check(self, progress: checks.Progress = checks.unwatched) -> list[str]:
+        """All that is wrong with the store, see `checks.examine`; empty when it is sound. Others go on meanwhile."""
+        own = self._writer if self.path.name == ":memory:" else self._opened("?mode=ro")
         try:
-            found = [str(row[0]) for row in self.rows("PRAGMA integrity_check")]
+            with _translated(self.path):
+                return list(checks.examine(own, progress))
         except Damaged as damage:  # too far gone to be gone through
             return [damage.message]
-        return [] if found == ["ok"] else found
+        finally:
+            if own is not self._writer:
+                own.close()
 
     def close(self) -> None:
-        """Close; safe to call twice."""
-        with self._lock:
-            self._connection.close()
+        """Close, and seal what a writer has closed; safe to call twice."""
+        with self._writing, self._reading:
+            if self._closed:
+                return
+            self._closed = True
+            if self._reader is not self._writer:
+                self._reader.close()
+            if not self._read_only:
+                with suppress(sqlite3.Error):  # what cannot be put in its place stays in the log
+                    self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._writer.close()
+            if not self._read_only and not wal.left_open(self.path):
+                seal.put(self.path)
 
 
 def _quoted(path: Path) -> str:
@@ -119,10 +197,17 @@ def _translated(path: Path) -> Iterator[None]:
 
 def _fault(path: Path, problem: sqlite3.Error) -> MemoryFault:
     name = getattr(problem, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+    if name.startswith("SQLITE_IOERR"):
+        return Full(f"{path} cannot be used: {problem} ({name})", hint="check the disk")
+    if name.startswith(("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return Full(f"{path} cannot be written: {problem}", hint="free some room or check the permissions")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return Damaged(f"{path} is damaged: {problem}", hint="restore a copy, or move the file away to begin anew")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or _unreadable(problem):
+        return Damaged(f"{path} is damaged: {problem}", hint="restore a backup; llmos doctor lists what is damaged")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Held(f"{path} is being written by somebody else", hint="try again")
     raise problem  # a wrong statement is a bug
+
+
+def _unreadable(problem: sqlite3.Error) -> bool:
+    """Whether a text is no UTF-8 any more; Python finds it, for a row and for ``digest``, and gives it no code."""
+    return str(problem).startswith(("Could not decode to UTF-8", "user-defined function raised exception"))

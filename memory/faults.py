@@ -5,7 +5,8 @@ MemoryFault
 │   └── MissingFile
 ├── Full          the disk or a quota is full, or may not be written
 ├── Damaged       what is stored cannot be read as what it should be
-│   └── DamagedFile
+│   ├── DamagedFile
+│   └── DamagedRow
 ├── BadPath       a name that leaves the tree or cannot be a name
 ├── TooLarge      more tokens than there is room for
 └── Held          somebody else writes it
@@ -49,6 +50,18 @@ class DamagedFile(Damaged):
     def __init__(self, path: Path, message: str, *, hint: str = "") -> None:
         super().__init__(f"{path}: {message}", hint=hint)
         self.path = path
+
+
+class DamagedRow(Damaged):
+    """A row of ``table`` is not as it was written."""
+
+    def __init__(self, table: str, key: object) -> None:
+        super().__init__(
+            f"{table} {key} is damaged: its checksum is not that of its content",
+            hint="llmos doctor shows all that is damaged; restore a copy",
+        )
+        self.table = table
+        self.key = key
 
 
 class NotText(Damaged):

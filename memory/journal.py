@@ -13,7 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from .checks import verify
 from .database import Database
+from .faults import Damaged
 
 Write = Callable[[sqlite3.Connection], Any]
 """Something to be written: runs on the journal's thread, in the transaction of a batch and a savepoint of its own."""
@@ -137,14 +139,19 @@ def _alone(connection: sqlite3.Connection, write: Write) -> Any:
 
 def entries(database: Database, pid: int, *, above: int = 0) -> list[Entry]:
     """Entries of a process whose n is above the given one, in order; also from a store that another llmos writes."""
-    sql = (
-        "SELECT id, pid, n, call, args, asked, ok, reply, ended, within, after FROM journal"
-        " WHERE pid = ? AND n > ? ORDER BY n"
-    )
-    return [
-        Entry(i, p, n, call, json.loads(args), asked, None if ok is None else bool(ok), _parsed(reply), *rest)
-        for i, p, n, call, args, asked, ok, reply, *rest in database.rows(sql, (pid, above))
-    ]
+    sql = f"SELECT {_COLUMNS}, digest FROM journal WHERE pid = ? AND n > ? ORDER BY n"
+    found: list[Entry] = []
+    for *row, digest in database.rows(sql, (pid, above)):
+        verify("journal", row[0], digest, *row)
+        number, _, n, call, args, asked, ok, reply, *rest = row
+        if found and n != found[-1].n + 1:
+            raise Damaged(f"the journal of process {pid} has a gap before entry {n}", hint="restore a backup")
+        outcome = None if ok is None else bool(ok)
+        found.append(Entry(number, pid, n, call, json.loads(args), asked, outcome, _parsed(reply), *rest))
+    return found
+
+
+_COLUMNS = "id, pid, n, call, args, asked, ok, reply, ended, within, after"
 
 
 def appending(

@@ -4,10 +4,14 @@ import json
 import sqlite3
 from typing import Any
 
+from .checks import verify
 from .database import Database
 
 Letter = tuple[int, int, Any]
 """Its number, who sent it, and what it says (plain JSON values)."""
+
+
+_PUT_BACK = "INSERT OR IGNORE INTO mail (id, pid, sender, message) VALUES (?, ?, ?, ?)"
 
 
 def put(connection: sqlite3.Connection, pid: int, sender: int, message: Any) -> int:
@@ -19,7 +23,7 @@ def put(connection: sqlite3.Connection, pid: int, sender: int, message: Any) -> 
 def put_back(connection: sqlite3.Connection, pid: int, letter: Letter) -> None:
     """Enter a message that was taken out, under its own number."""
     number, sender, message = letter
-    connection.execute("INSERT OR IGNORE INTO mail VALUES (?, ?, ?, ?)", (number, pid, sender, json.dumps(message)))
+    connection.execute(_PUT_BACK, (number, pid, sender, json.dumps(message)))
 
 
 def take(connection: sqlite3.Connection, number: int) -> None:
@@ -29,5 +33,7 @@ def take(connection: sqlite3.Connection, number: int) -> None:
 
 def waiting(database: Database, pid: int) -> list[Letter]:
     """What waits for a process, oldest first."""
-    rows = database.rows("SELECT id, sender, message FROM mail WHERE pid = ? ORDER BY id", (pid,))
-    return [(number, sender, json.loads(message)) for number, sender, message in rows]
+    rows = database.rows("SELECT id, pid, sender, message, digest FROM mail WHERE pid = ? ORDER BY id", (pid,))
+    for *values, digest in rows:
+        verify("mail", values[0], digest, *values)
+    return [(number, sender, json.loads(message)) for number, _, sender, message, _ in rows]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from .checks import COLUMN, verify
 from .database import Database
 from .faults import Missing
 from .journal import Write
@@ -72,7 +73,7 @@ _CHANGING = {
     "counts",
     "aliases",
 } | _ENTERED
-_JSON = {"args", "rights", "limits", "handed", "usage", "result", "fault", "saved", "counts", "aliases"}
+_JSON = {"args", "rights", "limits", "handed", "result", "fault", "saved", "counts", "aliases"}
 
 
 class Records:
@@ -101,14 +102,19 @@ class Records:
         sets = ", ".join(f"{name} = ?" for name in row)
         return _statement(f"UPDATE processes SET {sets} WHERE pid = ?", (*row.values(), pid))
 
+    def using(self, pid: int, usage: Mapping[str, Any]) -> Write:
+        """Enter what a process has used."""
+        sql = "INSERT INTO usages (pid, usage) VALUES (?, ?) ON CONFLICT (pid) DO UPDATE SET usage = excluded.usage"
+        return _statement(sql, (pid, json.dumps(usage)))
+
     def finishing(self, pid: int, **columns: Any) -> Write:
         """Enter how a process ended; its pages and its mail go."""
         change = self.changing(pid, finished=time.time(), state="done", stopped=False, **columns)
 
         def write(connection: sqlite3.Connection) -> None:
             change(connection)
-            connection.execute("DELETE FROM pages WHERE pid = ?", (pid,))
-            connection.execute("DELETE FROM mail WHERE pid = ?", (pid,))
+            for table in ("contexts", "pages", "mail"):
+                connection.execute(f"DELETE FROM {table} WHERE pid = ?", (pid,))
 
         return write
 
@@ -119,7 +125,11 @@ class Records:
     def life(self, pid: int) -> Life:
         """What it needs to go on; `Missing` where there is no such process."""
         row = self._find(pid)
-        found = {f.name: json.loads(row[f.name] or "null") if f.name in _JSON else row[f.name] for f in fields(Life)}
+        used = self._database.one("SELECT pid, usage, digest FROM usages WHERE pid = ?", (pid,))
+        if used is not None:
+            verify("usages", pid, used[2], *used[:2])
+        row["usage"] = used[1] if used else "{}"
+        found = {f.name: _value(f.name, row[f.name]) for f in fields(Life)}
         found["stopped"], found["collected"] = bool(row["stopped"]), bool(row["collected"])
         found["aliases"] = {int(theirs): ours for theirs, ours in found["aliases"].items()}
         return Life(**found)
@@ -146,16 +156,21 @@ class Records:
             rows = list(tables["processes"].rows_where("pid = ?", [pid]))
         if not rows:
             raise Missing(f"no process {pid}", hint="llmos ps --all lists them")
+        _record(rows[0])
         return dict(rows[0])
 
 
 def forget_the_dead(database: Database) -> None:
     """Pages and mail of processes that have ended go: what was on its way when they did."""
     with database.transaction() as connection:
-        for table in ("pages", "mail"):
+        for table in ("contexts", "pages", "mail"):
             connection.execute(
                 f"DELETE FROM {table} WHERE pid NOT IN (SELECT pid FROM processes WHERE finished IS NULL)"
             )
+
+
+def _value(name: str, stored: Any) -> Any:
+    return json.loads(stored or "null") if name in _JSON or name == "usage" else stored
 
 
 def _statement(sql: str, values: tuple[Any, ...]) -> Write:
@@ -172,4 +187,6 @@ def _row(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record(row: Mapping[str, Any]) -> Record:
-    return Record(**{f.name: json.loads(row["args"]) if f.name == "args" else row[f.name] for f in fields(Record)})
+    values = [value for name, value in row.items() if name != COLUMN]
+    verify("processes", row["pid"], row[COLUMN], *values)
+    return Record(**{f.name: _value(f.name, row[f.name]) for f in fields(Record)})

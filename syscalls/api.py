@@ -174,13 +174,26 @@ class Sys:
         """Put a page into the context; ``kind="system"`` and ``"pinned"`` stay for good."""
         return await self._call("context.add", _request(c.Add, text=text, **fields), c.PageView)
 
-    async def fetch(self, handle: str, **fields: Any) -> c.PageView:
-        """Bring a page back into the window."""
-        return await self._call("context.fetch", _request(c.Fetch, handle=handle, **fields), c.PageView)
+    async def fetch(self, handle: str, **fields: Any) -> c.Fetched:
+        """Bring a page, or all pages of a text, back into the window."""
+        return await self._call("context.fetch", _request(c.Fetch, handle=handle, **fields), c.Fetched)
+
+    async def recall_pages(self, query: str, *, k: int = 3, **fields: Any) -> list[c.PageText]:
+        """Bring back the pages that are out and fit a query best."""
+        request = _request(c.RecallPages, query=query, k=k, **fields)
+        return (await self._call("context.recall", request, c.PagesBack)).pages
 
     async def drop(self, handle: str, **fields: Any) -> None:
-        """Remove a page."""
+        """Remove a page, or all pages of a text."""
         await self._call("context.drop", _request(c.Drop, handle=handle, **fields), c.Nothing)
+
+    async def tune(self, **fields: Any) -> None:
+        """Change how pages leave the window: ``policy``, ``low``, ``compact``."""
+        await self._call("context.tune", _request(c.Tune, **fields), c.Nothing)
+
+    async def compact(self, **fields: Any) -> int:
+        """Sum up what is out, in a process of its own; its pid."""
+        return (await self._call("context.compact", _request(c.Compact, **fields), c.Compacting)).pid
 
     async def context(self, **fields: Any) -> c.ContextView:
         """Pages, window and faults of this process."""

@@ -212,7 +212,7 @@ class Gate:
 
     async def _end(self, process: Process, asked: int, ok: bool, outcome: dict[str, Any], writes: list[Write]) -> None:
         journal, used = self.machine.parts.journal, process.usage.kept()
-        writes = [*writes, self.machine.parts.records.changing(process.pid, usage=used)]
+        writes = [*writes, self.machine.parts.records.using(process.pid, used)]
         try:
             await self._on_disk(self._post(process, journal.ending(process.pid, asked, ok, outcome, writes)))
         except OSFault as fault:

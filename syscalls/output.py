@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 async def write(call: Call, request: c.Print) -> c.Nothing:
     """Write text."""
+    await call.process.output.room()  # a terminal that reads slowly holds the process up
     call.process.output.write(request.text)
     return c.Nothing()
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..kernel.errors import BadInput, LimitExceeded
+from ..memory.context import Plan
+from ..memory.pages import Page
 from ..models.engine import Constraint, Sampling
 from ..models.grammar import from_schema
 from ..models.spans import Spans
 from . import calls as c
-from .context import add_page
+from .context import add_all, best_pages, record
 
 if TYPE_CHECKING:
     from .gate import Call
@@ -22,19 +24,21 @@ async def generate(call: Call, request: c.Generate) -> c.Generated:
     """Build the prompt from the context, let the engine write, keep what is to be kept."""
     process, parts = call.process, call.machine.parts
     reserve = min(request.max_tokens, parts.engine.info.window // 2)
-    prompt = _prompt(call, request, reserve)
+    back = await best_pages(call, _query(request), request.recall) if request.recall and request.use_context else []
+    prompt, plan = _prompt(call, request, reserve, back)
     process.usage.tokens_in += len(prompt)
     written = await call.machine.scheduler.write(
         process, prompt, most=request.max_tokens, sampling=_sampling(call, request),
         constraint=_constraint(call, request), stops=request.stop, on_text=_sink(call, request.show),
     )  # fmt: skip
     process.usage.tokens_out += len(written.tokens)
+    if plan is not None:
+        process.context.apply(plan)
     if request.keep:
-        for message in request.messages:
-            add_page(process, message.role, message.text)
-        if request.prompt is not None:
-            add_page(process, "user", request.prompt)
-        add_page(process, "assistant", request.begin + written.text)
+        asked = [] if request.prompt is None else [("user", request.prompt)]
+        said = [(message.role, message.text) for message in request.messages]
+        add_all(call, [*said, *asked, ("assistant", request.begin + written.text)])
+    record(call)
     return c.Generated(
         text=written.text, finish=written.finish, tokens_in=len(prompt), tokens_reused=written.reused,
         tokens_out=len(written.tokens), first_token_s=written.first_token_s, seconds=written.seconds,
@@ -47,9 +51,12 @@ async def choose(call: Call, request: c.Choose) -> c.Chosen:
     options = [encode(option) for option in request.options]
     if not all(options):
         raise BadInput("an option is empty", hint="give at least one character each")
-    prompt = _prompt(call, request, max(len(o) for o in options))
+    prompt, plan = _prompt(call, request, max(len(o) for o in options))
     call.process.usage.tokens_in += len(prompt)
     scores = await call.machine.scheduler.score(call.process, prompt, options)
+    if plan is not None:
+        call.process.context.apply(plan)
+        record(call)
     totals = [sum(s) / len(s) if request.normalise else sum(s) for s in scores]
     best = max(range(len(totals)), key=lambda i: (totals[i], -i))
     return c.Chosen(index=best, option=request.options[best], scores=totals, tokens_in=len(prompt))
@@ -75,13 +82,22 @@ async def count_each(call: Call, request: c.CountEach) -> c.CountedEach:
     return c.CountedEach(tokens=tokens, window=parts.engine.info.window)
 
 
-def _prompt(call: Call, request: c.Generate | c.Choose, reserve: int) -> list[int]:
+def _query(request: c.Generate) -> str:
+    """What is asked: the prompt, or else the last message."""
+    return request.prompt or (request.messages[-1].text if request.messages else "")
+
+
+def _prompt(
+    call: Call, request: c.Generate | c.Choose, reserve: int, back: Sequence[Page] = ()
+) -> tuple[list[int], Plan | None]:
+    """The tokens, and what is to move in the context once the call has come to its end."""
     parts, process = call.machine.parts, call.process
     extra = [(m.role, m.text) for m in request.messages]
     if request.prompt is not None:
         extra.append(("user", request.prompt))
     begin = parts.prompts.count(request.begin) if request.begin else 0
-    messages = process.context.window_for(reserve + begin, extra) if request.use_context else extra
+    plan = process.context.plan(reserve + begin, extra, back) if request.use_context else None
+    messages = extra if plan is None else plan.messages
     if not messages:
         raise BadInput("there is nothing to go on from", hint="give a prompt, messages, or add to the context first")
     process.usage.shown = max(process.usage.shown, len(messages))
@@ -92,7 +108,7 @@ def _prompt(call: Call, request: c.Generate | c.Choose, reserve: int) -> list[in
             f"a prompt of {len(prompt)} tokens does not fit into a window of {window}",
             hint=f"shorten it by at least {len(prompt) - window + 1} tokens", tokens=len(prompt), window=window,
         )  # fmt: skip
-    return prompt
+    return prompt, plan
 
 
 def _sampling(call: Call, request: c.Generate) -> Sampling:

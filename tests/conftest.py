@@ -26,6 +26,9 @@ class Collected:
     def write(self, text: str) -> None:
         self.text += text
 
+    async def room(self) -> None:
+        pass
+
     def progress(self, done: float, total: float, what: str) -> None:
         self.steps.append((done, total, what))
 

@@ -49,7 +49,8 @@ async def test_work_and_streams_are_seen(bench, whats_left, monkeypatch):
 
 async def test_pages_are_seen(bench, whats_left):
     database = bench.machine.parts.database
-    database.run("INSERT INTO pages VALUES (9, 'h', 'user', 'text', 'trusted', 'words', 1, 0)")
+    into = "INSERT INTO pages (pid, handle, role, kind, label, text, tokens, place)"
+    database.run(f"{into} VALUES (9, 'h', 'user', 'text', 'trusted', 'words', 1, 0)")
     assert whats_left(bench) == ["1 pages"]
     database.run("DELETE FROM pages")
 

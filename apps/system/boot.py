@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+from ...kernel.errors import BadInput
 from ...kernel.machine import Machine, Parts
+from ...kernel.process import Output, Priority, Process, Signal
 from ...kernel.prompts import Encode, Prompts
 from ...kernel.sandbox import Sandbox
 from ...kernel.translate import translated
 from ...memory.database import Database
+from ...memory.embedder import Embedder
 from ...memory.faults import Damaged
 from ...memory.journal import Journal
 from ...memory.recall import Recall
-from ...memory.records import Records, forget_the_dead
+from ...memory.records import Record, Records, forget_the_dead
 from ...memory.tokens import BytePairTokens
 from ...memory.vectors import chroma
 from ...models.chat import ChatTemplate
@@ -24,11 +30,16 @@ from ...syscalls.audit import Audit
 from ...syscalls.gate import Gate
 from ...syscalls.table import TABLE
 from ...syscalls.tools import Toolbox
+from .arguments import Given
+from .channel import is_here
+from .comeback import OutputFor, come_back, end_suspended, suspended
 from .embedders import chosen_embedder
 from .ending import held_back
 from .home import Home, HomeLock
 from .launch import Launcher
+from .options import user
 from .registry import Registry
+from .seat import Row, Started
 
 OnProgress = Callable[[str, float], None]
 
@@ -42,6 +53,77 @@ class Running:
     launcher: Launcher
     gate: Gate
     tools: Toolbox
+    lines: set[asyncio.Task[None]] = field(default_factory=set)  # connections of other terminals
+    guests: set[asyncio.Future[Any]] = field(default_factory=set)  # what other terminals have started, until it is over
+
+    # -- as a `seat.Seat` --
+
+    @property
+    def registry(self) -> Registry:
+        """The apps there are."""
+        return self.launcher.registry
+
+    @property
+    def model(self) -> str:
+        """The name of the model that computes."""
+        return self.machine.parts.engine.info.name
+
+    async def start(self, app: str, given: Given, output: Output, *, stdin: str = "") -> Process:
+        """Start an app with what a command line gave; see `Seat.start`."""
+        return self.launcher.launch(
+            app, given.args, owner=given.owner or user(), output=output, stdin=stdin, handed=given.handed,
+            priority=Priority[given.priority.upper()] if given.priority else None,
+        )  # fmt: skip
+
+    async def signal(self, pid: int, signal: str) -> None:
+        """Send a signal by name; see `Seat.signal`."""
+        if signal.upper() not in Signal.__members__:
+            raise BadInput(f"no signal {signal!r}", hint=f"signals are {', '.join(Signal.__members__)}")
+        here = {process.pid for process in self.machine.table if not process.suspended}
+        if pid not in here:
+            end_suspended(self.machine.parts.records, self.machine.parts.journal, here, pid, signal)
+            return
+        if not self.machine.table.get(pid).alive:
+            raise BadInput(f"process {pid} has ended", hint="llmos ps lists those that live")
+        await self.machine.signal(pid, Signal[signal.upper()])
+
+    async def hand_in(self, process: Started, files: Mapping[str, Path]) -> None:
+        """More files for a living process: path in its tree to file on the host."""
+        with translated():
+            self.machine.hand_in(self.machine.table.get(process.pid), files)
+
+    async def suspended(self) -> list[Record]:
+        """Processes of this home that have not ended and do not run, parents before their children."""
+        return suspended(self)
+
+    async def resume(self, output: OutputFor, pids: Collection[int] = ()) -> list[Process]:
+        """Let suspended processes go on, as if this terminal had started them; see `Seat.resume`."""
+        back = come_back(self, output, pids)
+        for process in back:
+            process.came_back = False  # Ctrl-C and SIGTERM reach it, and it ends with this program
+        return [process for process in back if process.parent is None]
+
+    async def rows(self) -> list[Row]:
+        """The process table since boot."""
+        return self.machine.snapshot()
+
+    def pids(self, *, ended: bool = False) -> list[int]:
+        """Processes that live, or also those that have ended since boot."""
+        return [process.pid for process in self.machine.table if ended or process.alive]
+
+    def living(self) -> list[Process]:
+        """What this program's own terminal has started and has not ended; children too."""
+        return [process for process in self.machine.table.living() if is_here(process) and not process.came_back]
+
+    def host(self, guest: asyncio.Future[Any]) -> None:
+        """This llmos should not end before it is done."""
+        self.guests.add(guest)
+        guest.add_done_callback(self.guests.discard)
+
+    def described(self) -> dict[str, Any]:
+        """How the engine runs, for a terminal that wants to join."""
+        info = self.machine.parts.engine.info
+        return {"model": info.name, "streams": info.streams, "window": info.window, "way": info.way}
 
 
 @asynccontextmanager
@@ -53,16 +135,18 @@ async def boot(
     window: int = 4096,
     way: str = "exact",
     engine: Engine | None = None,
+    serves: bool = False,
     on_progress: OnProgress | None = None,
 ) -> AsyncIterator[Running]:
     """A machine on this home until the block is left; holds the home's lock.
 
     ``model`` is a name of the catalog or a file (None: the default), ``on_progress`` is told what is being done
-    and how far it is (0 to 1). With ``engine`` no model is loaded: tests give a scripted one.
+    and how far it is (0 to 1). With ``engine`` no model is loaded: tests give a scripted one. ``serves`` promises
+    to others that find the home held that `control.serve` follows.
     """
     with ExitStack() as undo:
         home.create()
-        undo.enter_context(HomeLock(home))
+        undo.enter_context(HomeLock(home, serves=serves))
         with translated():
             database = Database(home.database)
             undo.callback(database.close)
@@ -72,7 +156,7 @@ async def boot(
             journal = Journal(database)
             undo.callback(journal.close)
             embedder = undo.enter_context(chosen_embedder(home.root, on_progress))
-            recall = Recall(database, embedder, chroma(home.root / "index"))
+            recall = recall_on(home, database, embedder)
             undo.callback(recall.close)
         parts = Parts(home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox())
         machine = Machine(parts)
@@ -84,6 +168,11 @@ async def boot(
             yield Running(home, machine, launcher, gate, tools)
         finally:
             await machine.close()
+
+
+def recall_on(home: Home, database: Database, embedder: Embedder) -> Recall:
+    """The passages of a home; also for commands that need no engine."""
+    return Recall(database, embedder, chroma(home.root / "index"))
 
 
 def _silent(what: str, share: float) -> None:

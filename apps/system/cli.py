@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ... import __version__
-from . import cli_apps, cli_embedder, cli_machine, cli_models, cli_processes
+from . import cli_apps, cli_machine, cli_memory, cli_models, cli_processes
 from .options import Options
 
 EPILOG = """
@@ -26,17 +26,19 @@ app = typer.Typer(
 )
 app.add_typer(cli_apps.app, name="app")
 app.add_typer(cli_models.app, name="model")
-_memory = typer.Typer(help="What is remembered.", no_args_is_help=True)
-_memory.add_typer(cli_embedder.app, name="embedder")
-app.add_typer(_memory, name="memory")
+app.add_typer(cli_memory.app, name="memory")
 app.command()(cli_processes.ps)
 app.command()(cli_processes.log)
+app.command()(cli_processes.attach)
 app.command()(cli_processes.kill)
 app.command()(cli_processes.resume)
+app.command()(cli_processes.checkpoint)
+app.command()(cli_processes.restore)
 app.command()(cli_processes.top)
 app.command("exec", context_settings={"allow_interspersed_args": False})(cli_machine.execute)
 app.command()(cli_machine.doctor)
 app.command()(cli_machine.demo)
+app.command()(cli_machine.serve)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`llmos exec`, `doctor` and `demo`: the sandbox directly, what this machine offers, and the main job."""
+"""`llmos exec`, `doctor`, `demo`, `serve`: the sandbox, what this machine offers, the main job, and holding a home."""
 
 from pathlib import Path
 from typing import Annotated
@@ -50,3 +50,15 @@ def demo(
     from .demo import run_demo
 
     return asyncio.run(run_demo(context.obj, examples))
+
+
+def serve(
+    context: typer.Context,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing runs any more.")] = False,
+) -> int:
+    """Hold the home for other terminals, without a shell; what they run has its model ready at once."""
+    import asyncio
+
+    from .serving import run_serve
+
+    return asyncio.run(run_serve(context.obj, until_idle=until_idle))

@@ -1,5 +1,6 @@
 """`llmos ps`, `log`, `kill`, `resume`, `top`: looking at processes, ending them, and letting them go on."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,8 +30,16 @@ def log(
     pid: int,
     as_json: Annotated[bool, _AS_JSON] = False,
     pages: Annotated[bool, typer.Option("--context", help="The pages it has in its window now.")] = False,
+    output: Annotated[bool, typer.Option("--output", help="What it and its children wrote.")] = False,
 ) -> None:
     """What a process asked for and got, call by call."""
+    if output:
+        import asyncio
+
+        from .written import show_written
+
+        asyncio.run(show_written(context.obj.home, pid, as_json=as_json))
+        return
     from .display import out, print_json
     from .look import as_it_stands, call_lines, calls, page_lines, pages_of, process_head
 
@@ -49,6 +58,15 @@ def log(
     else:
         out().print(process_head(as_it_stands(home, record)))
         out().print(call_lines(entries))
+
+
+def attach(context: typer.Context, pid: int) -> int:
+    """Show what a process has written and writes, and answer its questions; Ctrl-C leaves it running."""
+    import asyncio
+
+    from .written import run_attach
+
+    return asyncio.run(run_attach(context.obj, pid))
 
 
 def kill(
@@ -72,6 +90,62 @@ def resume(
     from .resume import run_resume
 
     return asyncio.run(run_resume(context.obj, pids or []))
+
+
+def checkpoint(
+    context: typer.Context,
+    pid: int,
+    file: Annotated[Path, typer.Argument(help="Where to write it.", metavar="FILE")],
+    end: Annotated[bool, typer.Option("--end", help="End the process here: it moves.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: Annotated[bool, _AS_JSON] = False,
+) -> None:
+    """Write a process and its children into a file, to go on from elsewhere with `llmos restore`.
+
+    In it are its calls since its last saved state, its context, its mail, and what was handed in. What its app
+    remembered, and its files, stay here.
+    """
+    from contextlib import suppress
+
+    from ...kernel.errors import Unavailable
+    from .display import out, print_json
+    from .handin import expanded
+    from .look import send_signal
+    from .stores import use
+
+    home, path = context.obj.home, expanded(file).absolute()
+    if end:
+        with suppress(Unavailable):  # it is suspended
+            send_signal(home, pid, "STOP")
+    told = use(home, "process.checkpoint", pid=pid, path=str(path), force=force)
+    if end:
+        send_signal(home, pid, "KILL")
+    if as_json:
+        print_json({**told, "file": str(path)})
+    else:
+        others = f" and {len(told['pids']) - 1} children" if len(told["pids"]) > 1 else ""
+        out().print(f"process {pid}{others}: {path}, {told['bytes']} bytes", markup=False, highlight=False)
+
+
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A file that `llmos checkpoint` wrote.", metavar="FILE")],
+    force: Annotated[bool, typer.Option("--force", help="Also when it was made on another model.")] = False,
+    as_json: Annotated[bool, _AS_JSON] = False,
+) -> None:
+    """Take a process out of a file into this home; it is suspended, and `llmos resume` lets it go on."""
+    from .display import out, print_json
+    from .handin import expanded
+    from .stores import use
+
+    options = context.obj
+    path = expanded(file).absolute()
+    told = use(options.home, "process.restore", path=str(path), model=options.model, force=force)
+    if as_json:
+        print_json(told)
+    else:
+        hint = f"llmos resume {told['pid']} lets it go on"
+        out().print(f"it is process {told['pid']} here; {hint}", markup=False, highlight=False)
 
 
 def top(

@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,19 +34,26 @@ def short_path(folder: Path) -> Iterator[str]:
 
 def ask(home: Home, call: str, **fields: Any) -> Any:
     """One call of `control`; raises `NotRunning`, `Unavailable`, or the error that was answered."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.settimeout(PATIENCE)
+    return request(home, {"call": call, **fields})
+
+
+def request(
+    home: Home,
+    asked: dict[str, Any],
+    on_step: Callable[[dict[str, Any]], None] | None = None,
+    patience: float = PATIENCE,
+) -> Any:
+    """As `ask`, and ``on_step`` gets what comes before the answer; ``patience``: seconds from line to line."""
+    with connected(home) as line:
+        line.settimeout(patience)
         try:
-            with short_path(home.run) as folder:
-                line.connect(f"{folder}/{SOCKET}")
-        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            raise NotRunning(f"no llmos runs on {home.root}", hint="start one with llmos") from None
-        except PermissionError:
-            raise Unavailable(f"{home.run} is another user's", hint="name a home of your own with --home") from None
-        try:
-            line.sendall(json.dumps({"call": call, **fields}).encode() + b"\n")
+            line.sendall(json.dumps(asked).encode() + b"\n")
             with line.makefile("rb") as answers:
                 answer = json.loads(answers.readline() or b"{}")
+                while "step" in answer:
+                    if on_step is not None:
+                        on_step(answer["step"])
+                    answer = json.loads(answers.readline() or b"{}")
         except (TimeoutError, ConnectionError) as problem:
             raise Unavailable(f"the llmos on {home.root} does not answer: {problem}", hint="end it") from None
     if "error" in answer:
@@ -54,3 +61,22 @@ def ask(home: Home, call: str, **fields: Any) -> Any:
     if "ok" not in answer:
         raise Unavailable(f"the llmos on {home.root} hung up", hint="try again")
     return answer["ok"]
+
+
+def connected(home: Home) -> socket.socket:
+    """A socket to the llmos that holds a home; raises `NotRunning`, or `Unavailable`."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    line.settimeout(PATIENCE)
+    try:
+        with short_path(home.run) as folder:
+            line.connect(f"{folder}/{SOCKET}")
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        line.close()
+        raise NotRunning(f"no llmos runs on {home.root}", hint="start one with llmos") from None
+    except PermissionError:
+        line.close()
+        raise Unavailable(f"{home.run} is another user's", hint="name a home of your own with --home") from None
+    except OSError as problem:  # hung, with more waiting for it than it takes
+        line.close()
+        raise Unavailable(f"the llmos on {home.root} does not answer: {problem}", hint="end it") from None
+    return line

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from ...kernel.errors import BadInput, NotFound, Terminated, Unavailable
 from ...kernel.machine import lost
 from ...kernel.process import Output, Process
 from ...memory.journal import Journal
 from ...memory.records import Record, Records
-from .boot import Running
+
+if TYPE_CHECKING:
+    from .boot import Running
 
 OutputFor = Callable[[Record], Output]
 
 
 def suspended(running: Running) -> list[Record]:
     """Processes of this home that have not ended and do not run, parents before their children."""
-    here = {process.pid for process in running.machine.table}
+    here = {process.pid for process in running.machine.table.living()}
     return [record for record in running.machine.parts.records.alive() if record.pid not in here]
 
 

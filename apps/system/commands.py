@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 
 from ...kernel.errors import BadInput, OSFault
-from . import control, look, reading
+from . import look, reading
 from .caged import execute
 from .display import clean, out, process_table, rows_table
 from .guide import topic
@@ -42,7 +42,7 @@ class Commands:
 
     async def help(self, words: Sequence[str], text: str) -> RenderableType:
         """All commands; with a word, a topic, a command or what an app takes."""
-        registry = self.jobs.running.launcher.registry
+        registry = self.jobs.seat.registry
         if words and words[0] in registry.names():
             from .describe import description_of
             from .information import app_panel
@@ -53,14 +53,14 @@ class Commands:
 
     async def apps(self, words: Sequence[str], text: str) -> RenderableType:
         """The apps there are."""
-        found = self.jobs.running.launcher.registry.apps()
+        found = self.jobs.seat.registry.apps()
         return rows_table(("app", "", ""), [(i.name, i.manifest.version, i.manifest.summary) for i in found])
 
     # -- processes --
 
     async def ps(self, words: Sequence[str], text: str) -> RenderableType:
         """Processes that live; -a: all since the shell began."""
-        rows = self.jobs.running.machine.snapshot()
+        rows = await self.jobs.seat.rows()
         return process_table(rows if words else [row for row in rows if row["state"] != "done"])
 
     async def top(self, words: Sequence[str], text: str) -> RenderableType:
@@ -71,7 +71,7 @@ class Commands:
         from .top import watch
 
         try:
-            await watch(console, self.jobs.running.machine.snapshot)
+            await watch(console, self.jobs.seat.rows)
         except asyncio.CancelledError:  # Ctrl-C as a signal: leaving is what was wanted
             _still_here()
         return ""
@@ -79,8 +79,8 @@ class Commands:
     async def log(self, words: Sequence[str], text: str) -> RenderableType:
         """What a process asked for and got, call by call."""
         pid = _pid(words, "log 3")
-        record, entries = look.calls(self.jobs.running.home, pid)
-        record |= next((row for row in self.jobs.running.machine.snapshot() if row["pid"] == pid), {})
+        record, entries = look.calls(self.jobs.seat.home, pid)
+        record |= next((row for row in await self.jobs.seat.rows() if row["pid"] == pid), {})
         return Group(look.process_head(record), look.call_lines(entries))
 
     async def kill(self, words: Sequence[str], text: str) -> RenderableType:
@@ -102,14 +102,14 @@ class Commands:
 
     async def _send(self, word: str, signal: str) -> None:
         if not word.startswith("%"):
-            await control.kill(self.jobs.running.machine, _pid([word], "kill 3, kill -KILL 3 or kill %1"), signal)
+            await self.jobs.seat.signal(_pid([word], "kill 3, kill -KILL 3 or kill %1"), signal)
             return
         job = self.jobs.get(word)
         pids = [process.pid for process in job.processes if process.alive]
         if signal in ("TERM", "KILL") and job.task is not None and not pids:
             job.task.cancel()
         for pid in pids:
-            await control.kill(self.jobs.running.machine, pid, signal)
+            await self.jobs.seat.signal(pid, signal)
 
     # -- jobs --
 
@@ -143,7 +143,7 @@ class Commands:
             raise BadInput("history takes a number", hint="? before the line asks the model")
         from prompt_toolkit.history import FileHistory
 
-        lines = list(FileHistory(str(self.jobs.running.home.history)).load_history_strings())
+        lines = list(FileHistory(str(self.jobs.seat.home.history)).load_history_strings())
         most = int(words[0]) if words else HISTORY
         return "".join(f"{clean(line)}\n" for line in reversed(lines[:most]))
 

@@ -49,7 +49,7 @@ class ShellCompleter(Completer):
 
     def _words(self, found: Begun) -> list[str] | None:
         """What may stand where the cursor is; None for files."""
-        registry = self._jobs.running.launcher.registry
+        registry = self._jobs.seat.registry
         words = _words(found.parts)
         if found.parts and found.parts[-1] in ("<", ">", ">>"):
             return None
@@ -71,7 +71,7 @@ class ShellCompleter(Completer):
             return [f"-{signal.name}" for signal in Signal]
         if name == "kill" and last.startswith("%"):
             return self._job_names("%")
-        return [str(p.pid) for p in self._jobs.running.machine.table if p.alive or name == "log"]
+        return [str(pid) for pid in self._jobs.seat.pids(ended=name == "log")]
 
     def _job_names(self, mark: str) -> list[str]:
         return [f"{mark}{job.number}" for job in self._jobs.listed()]

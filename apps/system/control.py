@@ -5,125 +5,179 @@ JSON lines over a socket in HOME/run that only its user may open:
     {"call": "ps"}                                 ->  {"ok": [row, ...]}
     {"call": "kill", "pid": 3, "signal": "TERM"}   ->  {"ok": null}
     {"call": "context", "pid": 3}                  ->  {"ok": {"window", "used", "pages", "faults", "evictions"}}
-    {"call": "ping"}                               ->  {"ok": {"pid"}}
+    {"call": "hand_in", "pid": 3, "files": {…}}    ->  {"ok": null}; path in the process to path on the host
+    {"call": "ping"}                               ->  {"ok": {"pid", "model", "streams", "window", "way"}}
     anything else                                  ->  {"error": {"code", "message", "hint", "details"}}
+
+Some tell steps before the answer, and end when their client goes away:
+
+    {"call": "service", "name": "memory.ls", "with": {…}}   ->  {"step": {…}} as it goes on; see `stores`
+    {"call": "run", …}, {"call": "attach", "pid": 3, …}, {"call": "resume", "pid": 3, …}    ->  see `hosting`
+
+A request may carry an ``id`` of its own, which all lines about it then carry: then many can be under way at a time.
 """
 
 import asyncio
-import json
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from ...kernel.errors import BadInput, OSFault
-from ...kernel.machine import Machine
-from ...kernel.process import Process, Signal
+from pydantic import ValidationError
+
+from ...kernel.errors import AppFailed, BadInput, OSFault
+from ...kernel.process import Process
+from ...kernel.translate import translate
+from . import hosting, stores
 from .boot import Running
 from .client import SOCKET, short_path
-from .comeback import end_suspended
+from .exchange import LARGEST, Exchange, decoded
 
 PATIENCE = 2.0
 """Seconds that answers under way have when llmos ends: whoever sent the KILL that ends it still hears so."""
 
-
-@dataclass
-class _Lines:
-    """Connections, and which of them are in the midst of an answer."""
-
-    open: set[asyncio.Task[None]] = field(default_factory=set)
-    answering: set[asyncio.Task[None]] = field(default_factory=set)
-    closing: bool = False
-
-    async def close(self) -> None:
-        """No more questions; answers under way are given, within `PATIENCE`."""
-        self.closing = True
-        if self.answering:
-            await asyncio.wait(self.answering, timeout=PATIENCE)
-        for line in self.open:
-            line.cancel()
+Handler = Callable[[Running, Exchange], Awaitable[Any]]
 
 
-@asynccontextmanager
-async def serve(running: Running) -> AsyncIterator[None]:
-    """Answer until the block is left. The home's lock is held, so a socket that lies there is nobody's."""
-    path = running.home.run / SOCKET
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with short_path(running.home.run) as folder:
-        listener.bind(f"{folder}/{SOCKET}")
-        os.chmod(path, 0o600)
-    lines = _Lines()
+@dataclass(eq=False)
+class _Line:
+    """One connection. Requests without an ``id`` are carried out one after the other, others together."""
 
-    def opened(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = asyncio.ensure_future(_converse(running.machine, reader, writer, lines))
-        lines.open.add(line)
-        line.add_done_callback(lines.open.discard)
+    running: Running
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    under_way: dict[Any, tuple[Exchange, asyncio.Task[None]]] = field(default_factory=dict)
 
-    server = await asyncio.start_unix_server(opened, sock=listener)
+    async def converse(self) -> None:
+        """Until the client goes, or this is cancelled: then short answers are still given, streams are broken off."""
+        try:
+            with suppress(ConnectionError, ValueError):  # gone, or a line longer than the reader takes
+                while line := await self.reader.readline():
+                    await self._take(line)
+        finally:
+            await self._end()
+            self.writer.close()
+
+    async def _end(self) -> None:
+        tasks = {task for _, task in self.under_way.values()}
+        streams = {task for exchange, task in self.under_way.values() if _is_stream(exchange)}
+        for task in streams:
+            task.cancel()
+        if tasks - streams:
+            _, late = await asyncio.wait(tasks - streams, timeout=PATIENCE)
+            for task in late:
+                task.cancel()
+        if tasks:  # what a service does on a thread ends before its stores are closed
+            await asyncio.wait(tasks)
+
+    async def _take(self, line: bytes) -> None:
+        try:
+            frame = decoded(line)
+        except BadInput as fault:
+            await Exchange({}, self.writer).answer({"error": fault.to_dict()})
+            return
+        number = str(frame.get("id", ""))
+        exchange, task = self.under_way.get(number, (None, None))
+        if "call" in frame or "id" not in frame:
+            if exchange is not None and task is not None:
+                if _is_stream(exchange):  # to wait for it would be not to see that the client goes
+                    await Exchange(frame, self.writer).answer({"error": _BUSY.to_dict()})
+                    return
+                await asyncio.wait({task})
+            exchange = Exchange(frame, self.writer)
+            task = asyncio.ensure_future(self._carry_out(exchange))
+            self.under_way[number] = exchange, task
+            task.add_done_callback(lambda _: self.under_way.pop(number, None))
+            if frame.get("call") in HOSTED:
+                self.running.host(task)
+        elif exchange is not None:  # else it was said too late: the answer is under way
+            await exchange.said(frame)
+
+    async def _carry_out(self, exchange: Exchange) -> None:
+        with suppress(ConnectionError):
+            await exchange.answer(await _reply(self.running, exchange))
+
+
+_BUSY = BadInput("a request of this id is under way", hint="give each an id of its own")
+
+
+def _is_stream(exchange: Exchange) -> bool:
+    return str(exchange.asked.get("call")) in STREAMS
+
+
+async def _reply(running: Running, exchange: Exchange) -> dict[str, Any]:
+    name = str(exchange.asked.get("call"))
+    handler = CALLS.get(name) or STREAMS.get(name)
     try:
-        yield
-    finally:
-        server.close()
-        await lines.close()
-        path.unlink(missing_ok=True)
+        if handler is None:
+            raise BadInput(f"no such request: {name!r}", hint="this llmos may be of another version")
+        return {"ok": await handler(running, exchange)}
+    except (KeyError, ValidationError) as wrong:
+        what = f"{wrong} is missing" if isinstance(wrong, KeyError) else wrong.errors()[0]["msg"]
+        fault: OSFault = BadInput(f"no such request: {name!r} so: {what}", hint="this llmos may be of another version")
+    except ConnectionError:
+        raise
+    except Exception as problem:  # noqa: BLE001 - a bug ends one request, not the llmos that others use
+        fault = translate(problem) or AppFailed(f"{name} failed: {type(problem).__name__}: {problem}")
+    return {"error": fault.to_dict()}
 
 
-async def _converse(
-    machine: Machine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lines: _Lines
-) -> None:
-    me = asyncio.current_task()
-    assert me is not None
-    try:
-        with suppress(ConnectionError, ValueError):  # gone, or a line longer than the reader takes
-            while not lines.closing and (line := await reader.readline()):
-                lines.answering.add(me)
-                writer.write(await _reply(machine, line))
-                await writer.drain()
-                lines.answering.discard(me)
-    finally:
-        lines.answering.discard(me)
-        writer.close()
+# -- the calls --
 
 
-async def _reply(machine: Machine, line: bytes) -> bytes:
-    try:
-        answer = {"ok": await _answer(machine, line)}
-    except OSFault as fault:
-        answer = {"error": fault.to_dict()}
-    return json.dumps(answer).encode() + b"\n"
+async def _ping(running: Running, exchange: Exchange) -> dict[str, Any]:
+    return {"pid": os.getpid(), **running.described()}
 
 
-async def _answer(machine: Machine, line: bytes) -> Any:
-    try:
-        asked = dict(json.loads(line))
-    except (ValueError, TypeError):
-        raise BadInput("a request is one JSON object a line") from None
-    match asked:
-        case {"call": "ping"}:
-            return {"pid": os.getpid()}
-        case {"call": "ps"}:
-            return machine.snapshot()
-        case {"call": "kill", "pid": int(pid), "signal": str(name)}:
-            return await kill(machine, pid, name)
-        case {"call": "context", "pid": int(pid)}:
-            return context(machine.table.get(pid))
-    raise BadInput(f"no such request: {asked.get('call')!r}", hint="this llmos may be of another version")
+async def _ps(running: Running, exchange: Exchange) -> list[dict[str, Any]]:
+    return await running.rows()
 
 
-async def kill(machine: Machine, pid: int, name: str) -> None:
-    """Send a signal by name; raises `BadInput` for a process that has ended."""
-    if name.upper() not in Signal.__members__:
-        raise BadInput(f"no signal {name!r}", hint=f"signals are {', '.join(Signal.__members__)}")
-    if pid not in {process.pid for process in machine.table}:
-        records, journal = machine.parts.records, machine.parts.journal
-        end_suspended(records, journal, [process.pid for process in machine.table], pid, name)
-        return
-    if not machine.table.get(pid).alive:
-        raise BadInput(f"process {pid} has ended", hint="llmos ps lists those that live")
-    await machine.signal(pid, Signal[name.upper()])
+async def _kill(running: Running, exchange: Exchange) -> None:
+    await running.signal(_pid(exchange), str(exchange.asked["signal"]))
+
+
+async def _context(running: Running, exchange: Exchange) -> dict[str, Any]:
+    return context(running.machine.table.get(_pid(exchange)))
+
+
+async def _service(running: Running, exchange: Exchange) -> Any:
+    parts = running.machine.parts
+    new_pid = running.machine.table.new_pid
+    kept = stores.Stores(running.home, parts.database, parts.recall, new_pid, running.model)
+    return await stores.answer(
+        stores.begin(kept, str(exchange.asked["name"]), dict(exchange.asked["with"])), exchange.step
+    )
+
+
+async def _hand_in(running: Running, exchange: Exchange) -> None:
+    process = running.machine.table.get(_pid(exchange))
+    await running.hand_in(process, {path: Path(file) for path, file in dict(exchange.asked["files"]).items()})
+
+
+def _pid(exchange: Exchange) -> int:
+    pid = exchange.asked["pid"]
+    if not isinstance(pid, int):
+        raise BadInput(f"{pid!r} is no pid")
+    return pid
+
+
+CALLS: dict[str, Handler] = {"ping": _ping, "ps": _ps, "kill": _kill, "context": _context, "hand_in": _hand_in}
+"""Carried out to the end, whether or not their client waits for it."""
+
+STREAMS: dict[str, Handler] = {
+    "service": _service,
+    "run": hosting.run,
+    "attach": hosting.attach,
+    "resume": hosting.resume,
+}
+"""Broken off when their client goes away."""
+
+HOSTED = {"run", "resume"}
+"""A llmos that ends waits for these first."""
 
 
 def context(process: Process) -> dict[str, Any]:
@@ -141,3 +195,30 @@ def context(process: Process) -> dict[str, Any]:
     return {
         "window": view.window, "used": view.used, "faults": view.faults, "evictions": view.evictions, "pages": pages,
     }  # fmt: skip
+
+
+@asynccontextmanager
+async def serve(running: Running) -> AsyncIterator[None]:
+    """Answer until the block is left. The home's lock is held, so a socket that lies there is nobody's."""
+    path = running.home.run / SOCKET
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with short_path(running.home.run) as folder:
+        listener.bind(f"{folder}/{SOCKET}")
+        os.chmod(path, 0o600)
+
+    def opened(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = asyncio.ensure_future(_Line(running, reader, writer).converse())
+        running.lines.add(line)
+        line.add_done_callback(running.lines.discard)
+
+    server = await asyncio.start_unix_server(opened, sock=listener, limit=LARGEST)
+    try:
+        yield
+    finally:
+        server.close()
+        for line in running.lines:
+            line.cancel()
+        if running.lines:
+            await asyncio.wait(running.lines)
+        path.unlink(missing_ok=True)

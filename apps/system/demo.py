@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +12,14 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from ...kernel.errors import Interrupted, NotFound
-from ...kernel.process import Process
+from ...kernel.errors import Interrupted, NotFound, OSFault
 from .arguments import parse
-from .boot import Running
 from .describe import description_of
 from .display import clean, out, process_table
 from .options import Options
 from .output import AppOutput, fault_line, remainder
 from .registry import Registry
+from .seat import Row, Seat, Started
 from .session import session
 
 _LOOKS = 8  # a second, at the table beneath the answers
@@ -55,18 +54,17 @@ async def run_demo(options: Options, examples: Path | None) -> int:
     """Run all jobs together; 0 when every one of them did its work, 130 when Ctrl-C ended one."""
     folder = _folder(examples)
     console = out()
-    async with session(options) as running:
+    async with session(options) as seat:
         started = time.monotonic()
-        pairs = [(job, *_start(running, job, folder)) for job in jobs()]
-        async with _shown(console, running, [(process, output) for _, process, output in pairs]):
-            waits = [_ended(console, running.launcher.registry, *pair) for pair in pairs]
+        pairs = [(job, *await _start(seat, job, folder)) for job in jobs()]
+        async with _shown(console, seat, [(process, output) for _, process, output in pairs]):
+            waits = [_ended(console, seat.registry, *pair) for pair in pairs]
             await asyncio.gather(*waits)
         took = time.monotonic() - started
-        rows = running.machine.snapshot()
+        rows = await _rows(seat, [process for _, process, _ in pairs])
         console.print(process_table(rows, title=f"{len(pairs)} processes of three apps on one model"))
         tokens = sum(row["tokens_out"] for row in rows)
-        model = running.machine.parts.engine.info.name
-        console.print(f"\n{took:.1f} s in all, {tokens} tokens written, {model}", markup=False)
+        console.print(f"\n{took:.1f} s in all, {tokens} tokens written, {seat.model}", markup=False)
     codes = {process.exit_code for _, process, _ in pairs}
     return Interrupted.exit_code if Interrupted.exit_code in codes else 1 if codes - {0} else 0
 
@@ -79,15 +77,21 @@ def _folder(examples: Path | None) -> Path:
     raise NotFound(f"no examples in {places[0]}", hint="run it in the repository, or name their folder with --examples")
 
 
-def _start(running: Running, job: Job, folder: Path) -> tuple[Process, AppOutput]:
-    info = running.launcher.registry.get(job.app)
+async def _start(seat: Seat, job: Job, folder: Path) -> tuple[Started, AppOutput]:
+    info = seat.registry.get(job.app)
     given = parse(description_of(info), job.words, program=job.app, folder=folder)
     assert given is not None
-    output = AppOutput()
-    return running.launcher.launch(job.app, given.args, owner=job.owner, output=output, handed=given.handed), output
+    given.owner, output = job.owner, AppOutput()
+    return await seat.start(job.app, given, output), output
 
 
-async def _ended(console: Console, registry: Registry, job: Job, process: Process, output: AppOutput) -> None:
+async def _rows(seat: Seat, processes: Sequence[Started]) -> list[Row]:
+    """The lines of the table that are about these, and about their children."""
+    pids = {process.pid for process in processes}
+    return [row for row in await seat.rows() if row["pid"] in pids or row["parent"] in pids]
+
+
+async def _ended(console: Console, registry: Registry, job: Job, process: Started, output: AppOutput) -> None:
     """Print the answer of one process when it is there."""
     await process.ended.wait()
     rest = await remainder(registry.get(job.app), process, output.text) if not process.error else Text()
@@ -97,11 +101,13 @@ async def _ended(console: Console, registry: Registry, job: Job, process: Proces
 
 
 @asynccontextmanager
-async def _shown(console: Console, running: Running, pairs: list[tuple[Process, AppOutput]]) -> AsyncIterator[None]:
+async def _shown(console: Console, seat: Seat, pairs: list[tuple[Started, AppOutput]]) -> AsyncIterator[None]:
     """On a terminal, the process table beneath the answers while they come; nothing elsewhere."""
     if not console.is_terminal:
         yield
         return
+
+    processes, rows = [process for process, _ in pairs], list[Row]()
 
     def picture() -> Group:
         under_way = [
@@ -109,23 +115,23 @@ async def _shown(console: Console, running: Running, pairs: list[tuple[Process, 
             for process, output in pairs
             if process.alive and output.text
         ]
-        return Group(process_table(running.machine.snapshot()), *under_way)
+        return Group(process_table(rows), *under_way)
+
+    async def repaint(live: Live) -> None:
+        while True:
+            rows[:] = await _rows(seat, processes)
+            live.refresh()
+            await asyncio.sleep(1 / _LOOKS)
 
     # Not rich's own refreshing: that is a thread, and it paints between the lines of an answer being printed.
     with Live(console=console, get_renderable=picture, auto_refresh=False, transient=True) as live:
-        painting = asyncio.ensure_future(_repaint(live))
+        painting = asyncio.ensure_future(repaint(live))
         try:
             yield
         finally:
             painting.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError, OSFault):  # a llmos that has ended shows nothing more
                 await painting
-
-
-async def _repaint(live: Live) -> None:
-    while True:
-        live.refresh()
-        await asyncio.sleep(1 / _LOOKS)
 
 
 def tail(text: str, width: int) -> str:

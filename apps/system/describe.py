@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 import typing
 from typing import Annotated, Any, Literal
 
@@ -133,11 +134,12 @@ def description_of(info: AppInfo) -> Description:
 
 
 def shown(info: AppInfo, result: Any) -> str:
-    """A result as the app itself shows it on a terminal."""
+    """A result, as the app returned it or in plain values, as the app itself shows it on a terminal."""
     if info.isolated:
         plain = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
         return str(_ask(info, ["show"], json.dumps(plain), "shown"))
-    return load(info.package).show(result)
+    app = load(info.package)
+    return app.show(_revived(app, result))
 
 
 def _ask(info: AppInfo, words: list[str], text: str, wanted: str) -> Any:
@@ -192,7 +194,9 @@ def _answer(package: str, *, show: bool) -> dict[str, Any]:
 
 def _revived(app: App, plain: Any) -> Any:
     """The result as ``main`` returned it, where its return type says what that was."""
-    kind = typing.get_type_hints(app.main).get("return")
+    # Of the return type alone: the others may have names that only a type checker knows.
+    said = types.SimpleNamespace(__annotations__={"return": app.main.__annotations__.get("return")})
+    kind = typing.get_type_hints(said, vars(sys.modules[type(app).__module__]), dict(vars(type(app)))).get("return")
     is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
     return kind.model_validate(plain) if is_model and kind is not None and isinstance(plain, dict) else plain
 

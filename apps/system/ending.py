@@ -10,14 +10,13 @@ import asyncio
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ...kernel.errors import Interrupted, OSFault, Terminated
-from ...kernel.process import Process, Signal
 
 if TYPE_CHECKING:
-    from ...kernel.machine import Machine
+    from .seat import Seat, Started
 
 _HANDLED = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,23 +41,23 @@ def held_back() -> Iterator[None]:
 class Ending:
     """Signals for the task that it is made in, until its block is left. Owned by the event loop's thread.
 
-    Ctrl-C sends INT to all living processes, KILL when it comes again, and is ignored after that. Where none lived,
-    and on SIGTERM, the task is cancelled, once, and `guard` raises `Interrupted` or `Terminated` in its place.
+    Ctrl-C sends INT to what this terminal has started, KILL when it comes again, and is ignored after that. Where none
+    of it lived, and on SIGTERM, the task is cancelled, once, and `guard` raises `Interrupted` or `Terminated` instead.
     """
 
     def __init__(self) -> None:
         self.fault: OSFault | None = None  # why the task was cancelled
-        self._machine: Machine | None = None
+        self._seat: Seat | None = None
         self._task = asyncio.current_task()
         self._interrupts = 0
         self._closing = False
         self._sending: set[asyncio.Task[None]] = set()
 
     @contextmanager
-    def guard(self, machine: Machine | None = None) -> Iterator[None]:
-        """Signals act on ``machine`` and the task while the block runs; after it, until `release`, they do nothing."""
-        self._machine = machine
-        self._install()
+    def guard(self, seat: Seat | None = None) -> Iterator[None]:
+        """Signals act on ``seat`` and the task while the block runs; after it, until `release`, they do nothing."""
+        self._seat = seat
+        self.listen()
         try:
             yield
         except asyncio.CancelledError:
@@ -68,15 +67,15 @@ class Ending:
             raise self.fault from None
         finally:
             self._closing = True
-            self._install()  # the shell had handlers of its own, and took them away
+            self.listen()  # the shell had handlers of its own, and took them away
 
     async def let_go(self) -> None:
         """After SIGTERM the processes get the moment to tidy up that TERM gives them."""
-        if self._machine is None or not isinstance(self.fault, Terminated):
+        if self._seat is None or not isinstance(self.fault, Terminated):
             return
-        living = [process for process in self._machine.table.living() if not process.came_back]
+        living = self._seat.living()
         for process in living:
-            await self._machine.signal(process.pid, Signal.TERM)
+            await self._signal(process, "TERM")
         for process in living:
             await process.ended.wait()
 
@@ -87,7 +86,9 @@ class Ending:
             for number in _HANDLED:
                 loop.remove_signal_handler(number)
 
-    def _install(self) -> None:
+    def listen(self) -> None:
+        """Take the signals, as if none had come before; also after somebody else had them."""
+        self._interrupts = 0
         if threading.current_thread() is threading.main_thread():  # no other thread can be told of signals
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGINT, self._interrupted)
@@ -97,9 +98,11 @@ class Ending:
         self._interrupts += 1
         if self._closing or self._interrupts > 2:
             return
-        living = self._machine.table.living() if self._machine is not None else []
+        living = self._seat.living() if self._seat is not None else []
         for process in living:
-            self._send(process, Signal.INT if self._interrupts == 1 else Signal.KILL)
+            sending = asyncio.ensure_future(self._signal(process, "INT" if self._interrupts == 1 else "KILL"))
+            self._sending.add(sending)
+            sending.add_done_callback(self._sending.discard)
         if not living and self._interrupts == 1:  # else what the first has ended is about to be told
             self._break_off(Interrupted("interrupted"))
 
@@ -108,8 +111,7 @@ class Ending:
             self.fault = fault
             self._task.cancel()
 
-    def _send(self, process: Process, wanted: Signal) -> None:
-        assert self._machine is not None
-        sending = asyncio.ensure_future(self._machine.signal(process.pid, wanted))
-        self._sending.add(sending)
-        sending.add_done_callback(self._sending.discard)
+    async def _signal(self, process: Started, name: str) -> None:
+        assert self._seat is not None
+        with suppress(OSFault):  # it has ended meanwhile, or the llmos that ran it
+            await self._seat.signal(process.pid, name)

@@ -112,7 +112,7 @@ class Home:
         """The pid of the llmos that holds this home, None when nobody does; looks without touching the lock."""
         try:
             inode = self.lock.stat().st_ino
-            pid = int(self.lock.read_text() or 0)
+            pid = _holder_in(self.lock.read_text())[0]
             held = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
         except (OSError, ValueError):
             return None
@@ -125,12 +125,14 @@ class HomeLock:
     The file stays when the lock is given back: removing it would let two holders lock two files of one name.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, serves: bool = False) -> None:
+        """``serves``: the holder is going to answer at the control socket, so others may wait for that."""
         self._home = home
+        self._serves = serves
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, or raise `HomeHeld` with the holder's pid."""
+        """Take the lock, or raise `HomeHeld` with the holder's ``pid`` and whether it ``serves``."""
         try:
             handle = os.open(self._home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as problem:
@@ -140,17 +142,17 @@ class HomeLock:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = _pid_in(handle)
+            pid, serves = _holder_in(os.pread(handle, 32, 0).decode(errors="replace"))
             os.close(handle)
             who = f"process {pid}" if pid else "another process"
             raise HomeHeld(
                 f"{self._home.root} is held by another llmos ({who})",
                 hint="use that one, end it, or name another folder with --home",
-                pid=pid, home=str(self._home.root),
+                pid=pid, serves=serves, home=str(self._home.root),
             ) from None  # fmt: skip
         self._home.sweep()
         os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        os.pwrite(handle, f"{os.getpid()}{' serves' * self._serves}\n".encode(), 0)
         self._handle = handle
 
     def release(self) -> None:
@@ -169,7 +171,7 @@ class HomeLock:
         self.release()
 
 
-def _pid_in(handle: int) -> int:
-    """The pid that the holder wrote; 0 in the moment before it did."""
-    text = os.pread(handle, 32, 0).decode(errors="replace").strip()
-    return int(text) if text.isdigit() else 0
+def _holder_in(text: str) -> tuple[int, bool]:
+    """What the holder wrote into the lock: its pid, and whether it serves; 0 in the moment before it did."""
+    words = text.split()
+    return (int(words[0]) if words and words[0].isdigit() else 0), "serves" in words[1:]

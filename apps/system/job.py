@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from rich.console import RenderableType
 
 from ...kernel.errors import Interrupted, OSFault, Terminated
-from ...kernel.process import Process
 from .output import AppOutput
 from .pipeline import Pipeline
+from .seat import Started
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Job:
     pipeline: Pipeline
     output: AppOutput
     number: int | None = None
-    processes: list[Process] = field(default_factory=list)  # of the stage that runs now
+    processes: list[Started] = field(default_factory=list)  # of the stage that runs now
     task: asyncio.Task[int] | None = None
     front: asyncio.Event = field(default_factory=asyncio.Event)  # set while it is in the foreground
     stopped: asyncio.Event = field(default_factory=asyncio.Event)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
 
 from ...kernel.errors import BadInput, Interrupted, NotFound, OSFault
-from ...kernel.process import Output, Process, Signal
+from ...kernel.process import Output, Process
 from ...kernel.translate import translate
 from ...memory.records import Record
 from .arguments import Given, parse
@@ -29,24 +30,25 @@ from .options import user
 from .output import AppOutput, Asker, plain_result, remainder
 from .pipeline import Command, Pipeline, expand
 from .registry import AppInfo
-from .run import launch
+from .seat import Seat, Started
 from .talk import APP as TALKS
 from .talk import Talk
 from .texts import read_text, rendered, write_text
 
 
 class Jobs:
-    """Runs pipelines on a machine."""
+    """Runs pipelines at a seat."""
 
-    def __init__(self, running: Running, builtins: dict[str, Builtin], show: Callable[[RenderableType], None]) -> None:
-        self.running = running
+    def __init__(self, seat: Seat, builtins: dict[str, Builtin], show: Callable[[RenderableType], None]) -> None:
+        self.seat = seat
         self.show = show  # a table and the like, to whoever watches
         self.builtins = builtins
         self.status = 0
-        self.talk = Talk(running)
+        self.talk = Talk(seat)
         self.on_question: Callable[[Job], None] = lambda job: None  # told when a job in the background asks something
         self._numbered: dict[int, Job] = {}
         self._sending: set[asyncio.Task[None]] = set()
+        self._running: Running | None = None  # where processes of earlier runs went on
 
     # -- starting --
 
@@ -57,9 +59,10 @@ class Jobs:
         job.task = asyncio.ensure_future(self._run(job, job.output))
         return job
 
-    def come_back(self, ask: Asker | None) -> list[Job]:
+    def come_back(self, running: Running, ask: Asker | None) -> list[Job]:
         """Let the processes of earlier runs go on, as jobs in the background; the last conversation is the shell's."""
-        dialogue = self._dialogue()
+        self._running = running
+        dialogue = self._dialogue(running)
         jobs: dict[int, Job] = {}
 
         def output(record: Record) -> Output:
@@ -70,7 +73,7 @@ class Jobs:
             jobs[record.pid] = job
             return job.output
 
-        for process in come_back(self.running, output):
+        for process in come_back(running, output):
             if process.pid == dialogue:
                 self.talk.adopt(process)
             elif process.pid in jobs:
@@ -80,9 +83,9 @@ class Jobs:
                 self.enlist(job)
         return [job for job in jobs.values() if job.number is not None]
 
-    def _dialogue(self) -> int | None:
+    def _dialogue(self, running: Running) -> int | None:
         """The newest conversation that an earlier shell of this user left."""
-        found = [r for r in suspended(self.running) if (r.app, r.owner, r.parent) == (TALKS, user(), None)]
+        found = [r for r in suspended(running) if (r.app, r.owner, r.parent) == (TALKS, user(), None)]
         return next((record.pid for record in reversed(found) if not record.args), None)
 
     async def _gone_on(self, job: Job, process: Process) -> int:
@@ -90,7 +93,7 @@ class Jobs:
         if process.error is not None and not process.suspended:
             return self._failed(job, process.error)
         if not process.suspended:
-            rest = await remainder(self.running.launcher.registry.get(process.app), process, job.output.text)
+            rest = await remainder(self.seat.registry.get(process.app), process, job.output.text)
             job.output.write(f"{rest.plain}\n" if rest else "")
         return process.exit_code or 0
 
@@ -143,17 +146,19 @@ class Jobs:
         return Path(found[0])
 
     async def _app(self, job: Job, name: str, words: list[str], text: str, output: AppOutput) -> int:
-        info = self.running.launcher.registry.get(name)
+        info = self.seat.registry.get(name)
         given = await self._given(info, words)
         if given is None:
             return 0
+        if given.detach:
+            raise BadInput("--detach is for llmos app run", hint="end the line with & to let it run beside you")
         parts = given.split(info.manifest.each)
         outputs = [output] if len(parts) == 1 else [AppOutput(output.ask, on_progress=job.tell) for _ in parts]
         try:
             for part, own in zip(parts, outputs, strict=True):
-                job.processes.append(launch(self.running, info, part, own, text))
+                job.processes.append(await self.seat.start(info.name, part, own, stdin=text))
         except OSFault:
-            self._send(job.processes, Signal.KILL)
+            self._send(job.processes, "KILL")
             raise
         code = 0
         for part, process, own in zip(parts, list(job.processes), outputs, strict=True):
@@ -176,7 +181,7 @@ class Jobs:
             raise NotFound(fault.message, hint=fault.hint + hint, **fault.details) from None
 
     async def _talk(self, job: Job, line: str, output: AppOutput) -> int:
-        process = self.talk.begin(line, output, mentioned(line, Path.cwd()))
+        process = await self.talk.begin(line, output, mentioned(line, Path.cwd()))
         job.processes = [process]
         await self.talk.answered(process)
         job.processes, job.progress = [], ""
@@ -186,7 +191,7 @@ class Jobs:
             return self._failed(job, Interrupted("interrupted"))
         return process.exit_code or 0
 
-    async def _said(self, info: AppInfo, part: Given, process: Process, own: AppOutput, output: AppOutput) -> None:
+    async def _said(self, info: AppInfo, part: Given, process: Started, own: AppOutput, output: AppOutput) -> None:
         """What an ended process has to say, into the stage's output."""
         if part.json:
             file = io.StringIO()
@@ -226,14 +231,14 @@ class Jobs:
         """Ctrl-C: INT to its processes, KILL when it comes again; a command of the shell is broken off."""
         job.interrupts += 1
         living = [process for process in job.processes if process.alive]
-        self._send(living, Signal.INT if job.interrupts == 1 else Signal.KILL)
+        self._send(living, "INT" if job.interrupts == 1 else "KILL")
         if not living and job.task is not None:
             job.task.cancel()
 
     def stop(self, job: Job) -> None:
         """Ctrl-Z: STOP, and out of the foreground; a command of the shell itself cannot be stopped."""
         if any(process.alive for process in job.processes):
-            self._send(job.processes, Signal.STOP)
+            self._send(job.processes, "STOP")
             self.enlist(job)
             job.stopped.set()
 
@@ -241,25 +246,29 @@ class Jobs:
         """CONT."""
         job.interrupts = 0
         job.stopped.clear()
-        self._send(job.processes, Signal.CONT)
+        self._send(job.processes, "CONT")
 
     async def end(self, job: Job) -> None:
         """KILL all it has, or suspend it where it came back from before; returns when nothing is left."""
         for process in job.processes:
-            if process.alive and job.came_back:
-                await self.running.machine.suspend(process)
+            if process.alive and job.came_back and self._running is not None:
+                await self._running.machine.suspend(self._running.machine.table.get(process.pid))
             elif process.alive:
-                await self.running.machine.signal(process.pid, Signal.KILL)
+                await self._signal(process, "KILL")
         if job.task is not None:
             job.task.cancel()
             await asyncio.wait({job.task})
 
-    def _send(self, processes: Sequence[Process], signal: Signal) -> None:
+    def _send(self, processes: Sequence[Started], signal: str) -> None:
         for process in processes:
             if process.alive:
-                sending = asyncio.ensure_future(self.running.machine.signal(process.pid, signal))
+                sending = asyncio.ensure_future(self._signal(process, signal))
                 self._sending.add(sending)
                 sending.add_done_callback(self._sending.discard)
+
+    async def _signal(self, process: Started, signal: str) -> None:
+        with suppress(OSFault):  # it has ended meanwhile, or the llmos that ran it
+            await self.seat.signal(process.pid, signal)
 
     # -- the list --
 

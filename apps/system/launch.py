@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ...syscalls.api import Sys
 from ...syscalls.gate import Gate
 from ...syscalls.loader import arguments, load
 from ...syscalls.rights import narrow
+from .channel import Channel
 from .registry import AppInfo, Registry
 
 
@@ -43,6 +45,11 @@ def _local_body(gate: Gate, package: str) -> Body:
     return run
 
 
+async def _until_ended(process: Process, channel: Channel) -> None:
+    await process.ended.wait()
+    channel.end()
+
+
 class Launcher:
     """Starts apps of a registry on a machine."""
 
@@ -50,6 +57,7 @@ class Launcher:
         self.machine = machine
         self.registry = registry
         self.gate: Gate | None = None  # set once, by boot: gate and launcher need each other
+        self._listening: set[asyncio.Task[None]] = set()
 
     def launch(
         self,
@@ -65,26 +73,38 @@ class Launcher:
         priority: Priority | None = None,
         spawned: int | None = None,
     ) -> Process:
-        """Start an app by name. Raises `NotFound`, and `BadInput` for arguments that do not fit."""
+        """Start an app by name; ``output`` becomes the ``here`` of its channel, unless it is one.
+
+        Raises `NotFound`, and `BadInput` for arguments that do not fit.
+        """
         assert self.gate is not None
         info = self.registry.get(name)
         manifest = info.manifest
         asked = [r for r in manifest.rights if rights is None or r in rights]
+        channel = output if isinstance(output, Channel) else Channel(output)
         with translated():
-            return self.machine.start(
+            process = self.machine.start(
                 self._body(self.gate, info, dict(args)),
                 app=name,
                 owner=owner,
                 rights=narrow(parent.rights, asked) if parent is not None else frozenset(asked),
                 limits=manifest.limits,
                 priority=priority if priority is not None else Priority[manifest.priority.upper()],
-                output=output,
+                output=channel,
                 parent=parent,
                 spawned=spawned,
                 args=args,
                 stdin=stdin,
                 handed=handed,
             )
+        if parent is None:
+            self._listen(process, channel)
+        return process
+
+    def _listen(self, process: Process, channel: Channel) -> None:
+        listening = asyncio.ensure_future(_until_ended(process, channel))
+        self._listening.add(listening)
+        listening.add_done_callback(self._listening.discard)
 
     def _body(self, gate: Gate, info: AppInfo, args: dict[str, Any]) -> Body:
         if info.isolated:
@@ -107,7 +127,11 @@ class Launcher:
         try:
             with translated():
                 info = self.registry.get(record.app)
-                return self.machine.revive(record, self._body(self.gate, info, record.args), output)
+                channel = output if isinstance(output, Channel) else Channel(output)
+                process = self.machine.revive(record, self._body(self.gate, info, record.args), channel)
         except OSFault as fault:
             self.machine.lost(record, fault)
             return None
+        if record.parent is None:
+            self._listen(process, channel)
+        return process

@@ -68,7 +68,7 @@ class Reader:
         return [*self._jobs.builtins, *self._apps()]
 
     def _apps(self) -> list[str]:
-        registry = self._jobs.running.launcher.registry
+        registry = self._jobs.seat.registry
         return [*registry.names(), *registry.broken()]
 
     def _is_command(self, first: str) -> bool:

@@ -9,10 +9,10 @@ from pydantic import BaseModel
 from rich.text import Text
 
 from ...kernel.errors import Denied, OSFault
-from ...kernel.process import Process
 from .describe import shown
 from .display import clean, err
 from .registry import AppInfo
+from .seat import Started
 
 Sink = Callable[[str], None]
 Asker = Callable[[str, list[str]], Awaitable[str]]
@@ -37,6 +37,9 @@ class AppOutput:
         self.text += text
         self._pass_on()
 
+    async def room(self) -> None:
+        """There is always some: a sink that is slow blocks."""
+
     def watch(self, sink: Sink | None) -> None:
         """Pass on what was kept and all that comes; None: keep only."""
         self._sink = sink
@@ -46,6 +49,11 @@ class AppOutput:
         if self._sink is not None and self._passed < len(self.text):
             self._sink(self.text[self._passed :])
             self._passed = len(self.text)
+
+    @property
+    def answers(self) -> bool:
+        """Whether somebody is there to ask."""
+        return self._ask is not None
 
     def progress(self, done: float, total: float, what: str) -> None:
         """How far the work is."""
@@ -89,7 +97,7 @@ def _resolve(ready: "asyncio.Future[None]") -> None:
         ready.set_result(None)
 
 
-async def remainder(info: AppInfo, process: Process, written: str) -> Text:
+async def remainder(info: AppInfo, process: Started, written: str) -> Text:
     """The result as the app shows it; empty when the process has written just that already.
 
     Plain words: an app shows what stands in files and tables, and a [word] of those is no markup.
@@ -100,7 +108,7 @@ async def remainder(info: AppInfo, process: Process, written: str) -> Text:
     return Text() if words.strip() in written else Text(words)
 
 
-def plain_result(process: Process) -> dict[str, Any]:
+def plain_result(process: Started) -> dict[str, Any]:
     """The result, or the error, as one JSON object."""
     if process.error is not None:
         return {"error": process.error.to_dict()}

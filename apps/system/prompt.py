@@ -18,7 +18,7 @@ from .shell import Shell
 
 async def interact(shell: Shell) -> int:
     """Read lines and carry them out until `exit` or Ctrl-D; returns the exit code of the last one."""
-    home = shell.jobs.running.home
+    home = shell.jobs.seat.home
     lines: PromptSession[str] = PromptSession(
         history=FileHistory(str(home.history)),
         completer=ShellCompleter(shell.jobs),
@@ -28,8 +28,7 @@ async def interact(shell: Shell) -> int:
         key_bindings=_keys(),
     )
     shell.ask = ask
-    model = shell.jobs.running.machine.parts.engine.info.name
-    out().print(f"llmos on {model}. help teaches, exit leaves.", markup=False, highlight=False)
+    out().print(f"llmos on {shell.jobs.seat.model}. help teaches, exit leaves.", markup=False, highlight=False)
     warned = False
     with shell.signals():
         while True:

@@ -55,10 +55,11 @@ class Candidate:
 
 
 class Registry:
-    """All apps of one home and of the Python environment; looks once, when it is first asked."""
+    """All apps of one home and of the Python environment; looks when it is first asked, and after `renew`."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
+        self._looked: list[int] | None = None  # how the home was when it was looked at
 
     def apps(self) -> list[AppInfo]:
         """All sound apps by name."""
@@ -91,8 +92,19 @@ class Registry:
             raise Denied(f"{name} asks for rights that nobody has granted", hint=hint, app=name)
         return info
 
+    def renew(self) -> None:
+        """Look again when next asked, if something was installed or removed in the meantime."""
+        if self._looked not in (None, self._state()):
+            self.__dict__.pop("_found", None)
+
+    def _state(self) -> list[int]:
+        """Changes with every installation and removal."""
+        places = (self.home.apps, self.home.apps / "grants.json", self.home.site)
+        return [place.stat().st_mtime_ns if place.exists() else 0 for place in places]
+
     @cached_property
     def _found(self) -> tuple[dict[str, AppInfo], dict[str, BadInput]]:
+        self._looked = self._state()
         grants = read_grants(self.home)
         sound: dict[str, AppInfo] = {}
         broken: dict[str, BadInput] = {}

@@ -7,12 +7,11 @@ from collections.abc import Collection
 
 from rich.text import Text
 
-from ...kernel.process import Process
 from ...memory.records import Record
-from .comeback import come_back, suspended
 from .display import clean, err, out
 from .options import Options
 from .output import AppOutput, ask_terminal, fault_line, remainder
+from .seat import Started
 from .session import session
 
 
@@ -24,23 +23,20 @@ async def run_resume(options: Options, pids: Collection[int]) -> int:
         outputs[record.pid] = AppOutput(ask_terminal if sys.stdin.isatty() else None)
         return outputs[record.pid]
 
-    async with session(options) as running:
-        if not suspended(running):
+    async with session(options) as seat:
+        if not await seat.suspended():
             err().print("no process is suspended", markup=False)
             return 0
-        back = come_back(running, output, pids)
-        for process in back:
-            process.came_back = False  # it is this command's now: Ctrl-C and SIGTERM reach it
         codes = []
-        for process in (process for process in back if process.pid in outputs):
+        for process in await seat.resume(output, pids):
             await process.ended.wait()
-            info = running.launcher.registry.get(process.app)
+            info = seat.registry.get(process.app)
             _show(process, outputs[process.pid], await remainder(info, process, outputs[process.pid].text))
             codes.append(process.exit_code or 0)
     return next((code for code in codes if code), 0)
 
 
-def _show(process: Process, output: AppOutput, rest: Text) -> None:
+def _show(process: Started, output: AppOutput, rest: Text) -> None:
     console = out()
     console.print(Text(f"{process.pid} {process.app}", style="bold"))
     output.watch(lambda words: console.print(Text(clean(words)), end=""))

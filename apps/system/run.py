@@ -1,21 +1,20 @@
 """`llmos app run`: one process, or one for each input with a bar for all of them."""
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from ...kernel.process import Priority, Process
 from .arguments import Given
-from .boot import Running
 from .display import clean, err, out, print_json
-from .options import Options, user
+from .options import Options
 from .output import AppOutput, ask_terminal, fault_line, plain_result, remainder
 from .piped import comes_within, is_piped, read_text
 from .registry import AppInfo
+from .seat import Seat, Started
 from .session import session
 
 
@@ -62,10 +61,14 @@ async def run_app(options: Options, info: AppInfo, given: Given) -> int:
     """Run the app once, or once for each element of its ``each`` argument; returns the exit code."""
     parts = given.split(info.manifest.each)
     stdin = _input(info, given)
-    async with session(options) as running:
+    if given.detach:
+        from .serving import run_detached
+
+        return await run_detached(options, info, given, stdin)
+    async with session(options) as seat:
         bar = Bar(len(parts))
         try:
-            return await _run(running, info, parts, stdin, bar)
+            return await _run(seat, info, parts, stdin, bar)
         finally:
             bar.close()
 
@@ -78,15 +81,15 @@ def _input(info: AppInfo, given: Given) -> str:
     return read_text() if wants or comes_within(0) else ""
 
 
-async def _run(running: Running, info: AppInfo, parts: list[Given], stdin: str, bar: Bar) -> int:
+async def _run(seat: Seat, info: AppInfo, parts: list[Given], stdin: str, bar: Bar) -> int:
     live = len(parts) == 1 and not parts[0].json
     outputs = [_output(place, bar, live=live) for place in range(len(parts))]
-    started = [launch(running, info, part, output, stdin) for part, output in zip(parts, outputs, strict=True)]
-    if len(parts) > 1:
+    started: list[Started] = []
+    for part, output in zip(parts, outputs, strict=True):
+        started.append(await seat.start(info.name, part, output, stdin=stdin))
+    counting = [asyncio.ensure_future(_count(bar, *one)) for one in enumerate(started)] if len(parts) > 1 else []
+    if counting:
         bar.update(0, 0.0, info.name)
-        for place, process in enumerate(started):
-            assert process.task is not None
-            process.task.add_done_callback(partial(_count, bar, place))
     codes = []
     for part, process, output in zip(parts, started, outputs, strict=True):
         await process.ended.wait()
@@ -95,19 +98,13 @@ async def _run(running: Running, info: AppInfo, parts: list[Given], stdin: str, 
         with bar.hidden():
             _show(info, part, process, output, text, label)
         codes.append(process.exit_code or 0)
+    await asyncio.gather(*counting)
     return next((code for code in codes if code), 0)
 
 
-def _count(bar: Bar, place: int, _: object) -> None:
+async def _count(bar: Bar, place: int, process: Started) -> None:
+    await process.ended.wait()
     bar.update(place, 1.0)
-
-
-def launch(running: Running, info: AppInfo, part: Given, output: AppOutput, stdin: str) -> Process:
-    """Start the process that a command line, or a part of one, asks for."""
-    return running.launcher.launch(
-        info.name, part.args, owner=part.owner or user(), output=output, stdin=stdin, handed=part.handed,
-        priority=Priority[part.priority.upper()] if part.priority else None,
-    )  # fmt: skip
 
 
 def _output(place: int, bar: Bar, *, live: bool) -> AppOutput:
@@ -127,7 +124,7 @@ def _output(place: int, bar: Bar, *, live: bool) -> AppOutput:
     )
 
 
-def _show(info: AppInfo, part: Given, process: Process, output: AppOutput, text: Text, label: str) -> None:
+def _show(info: AppInfo, part: Given, process: Started, output: AppOutput, text: Text, label: str) -> None:
     """What is still to be said of an ended process; ``label`` names its input where there are several."""
     error = part.in_its_words(process.error) if process.error else None
     if part.json:

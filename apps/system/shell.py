@@ -23,6 +23,7 @@ from .options import Options
 from .output import Asker, fault_line
 from .pipeline import Pipeline
 from .screen import Screen
+from .seat import Seat
 from .session import session
 
 TELL_EVERY = 0.5  # seconds
@@ -34,9 +35,10 @@ def run_shell(options: Options) -> int:
 
 
 async def _run(options: Options) -> int:
-    async with session(options) as running:
-        shell = Shell(running)
-        shell.come_back()
+    async with session(options) as seat:
+        shell = Shell(seat)
+        if isinstance(seat, Running):
+            shell.come_back(seat)
         if sys.stdin.isatty():
             from .prompt import interact
 
@@ -70,9 +72,9 @@ def _piped_lines() -> asyncio.Queue[str | None]:
 class Shell:
     """Runs lines; `prompt` reads them from a terminal. ``ask`` puts an app's question to the human, if there is one."""
 
-    def __init__(self, running: Running, ask: Asker | None = None) -> None:
+    def __init__(self, seat: Seat, ask: Asker | None = None) -> None:
         self.commands = Commands()
-        self.jobs = self.commands.jobs = Jobs(running, self.commands.table, out().print)
+        self.jobs = self.commands.jobs = Jobs(seat, self.commands.table, out().print)
         self.jobs.on_question = self._notice
         self.reader = Reader(self.jobs)
         self.ask = ask
@@ -80,9 +82,9 @@ class Shell:
         self._front: Job | None = None
         self._asking = False  # a question stands on the terminal
 
-    def come_back(self) -> None:
+    def come_back(self, running: Running) -> None:
         """What earlier runs left alive goes on in the background."""
-        for job in self.jobs.come_back(self._put):
+        for job in self.jobs.come_back(running, self._put):
             out().print(f"[{job.number}] goes on  {clean(job.pipeline.text)}", markup=False)
             self._report_when_done(job)
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...kernel.errors import BadInput
-from ...kernel.process import Process, Signal, State
-from .boot import Running
-from .options import user
+from ...kernel.process import Process, State
+from .arguments import Given
 from .output import AppOutput
+from .seat import Seat, Started
 
 APP = "chat"
 _PLAIN = "You:"  # what the app asks when it merely waits for the next line
@@ -23,14 +23,14 @@ _PLAIN = "You:"  # what the app asks when it merely waits for the next line
 class Talk:
     """The conversation. Owned by the event loop's thread."""
 
-    def __init__(self, running: Running) -> None:
-        self._running = running
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
         self._lines: asyncio.Queue[str] = asyncio.Queue()
         self._waits = asyncio.Event()  # set while the app waits for a line
         self._hears: AppOutput | None = None  # where the answer to the last line goes
-        self._process: Process | None = None
+        self._process: Started | None = None
 
-    def begin(self, line: str, output: AppOutput, files: Mapping[str, Path]) -> Process:
+    async def begin(self, line: str, output: AppOutput, files: Mapping[str, Path]) -> Started:
         """Say a line; the process that answers, started if there is none. Its words go to ``output``.
 
         ``files`` are handed in, to stay: path in the process's tree to file on the host.
@@ -38,16 +38,20 @@ class Talk:
         """
         if self._process is None or not self._process.alive:
             self._lines, self._waits = asyncio.Queue(), asyncio.Event()
-            self._process = self._running.launcher.launch(APP, {}, owner=user(), output=self)
-        elif self._process.state is State.STOPPED:
+            self._process = await self._seat.start(APP, Given(), self)
+        elif await self._is_stopped(self._process):
             raise BadInput("the conversation is stopped", hint="fg goes on with it, new begins another")
         elif not self._waits.is_set():
             raise BadInput("the conversation is still answering", hint="fg shows it, new begins another")
-        self._running.machine.hand_in(self._process, files)
+        await self._seat.hand_in(self._process, files)
         self._hears = output
         self._waits.clear()
         self._lines.put_nowait(line)
         return self._process
+
+    async def _is_stopped(self, process: Started) -> bool:
+        rows = await self._seat.rows()
+        return any(row["state"] == State.STOPPED.value for row in rows if row["pid"] == process.pid)
 
     def adopt(self, process: Process) -> None:
         """Go on with the conversation that an earlier shell had when it died; this is its output."""
@@ -58,10 +62,10 @@ class Talk:
         """End the conversation, with all that it knows; False where there is none."""
         if self._process is None or not self._process.alive:
             return False
-        await self._running.machine.signal(self._process.pid, Signal.KILL)
+        await self._seat.signal(self._process.pid, "KILL")
         return True
 
-    async def answered(self, process: Process) -> None:
+    async def answered(self, process: Started) -> None:
         """Until it waits for the next line, or has ended."""
         waits = [asyncio.ensure_future(event.wait()) for event in (self._waits, process.ended)]
         try:
@@ -76,6 +80,9 @@ class Talk:
         """To whoever said the last line."""
         if self._hears is not None:
             self._hears.write(text)
+
+    async def room(self) -> None:
+        """There is always some."""
 
     def progress(self, done: float, total: float, what: str) -> None:
         """To whoever said the last line."""

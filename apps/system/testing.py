@@ -34,6 +34,9 @@ class Written:
         """Keep it."""
         self.text += text
 
+    async def room(self) -> None:
+        """There is always some."""
+
     def progress(self, done: float, total: float, what: str) -> None:
         """Nobody watches."""
 

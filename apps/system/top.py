@@ -1,7 +1,7 @@
 """`top` in the shell: the process table on the whole screen, until a key ends it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ def shown(rows: Sequence[Row], height: int) -> list[Row]:
     return [*living, *ended][: max(1, height - _ABOVE)]
 
 
-async def watch(console: Console, snapshot: Callable[[], list[Row]], every: float = 0.5) -> None:
+async def watch(console: Console, snapshot: Callable[[], Awaitable[list[Row]]], every: float = 0.5) -> None:
     """Show it anew every so many seconds, until q or Ctrl-C."""
     leave = asyncio.Event()
     keys = get_app_session().input
@@ -38,7 +38,7 @@ async def watch(console: Console, snapshot: Callable[[], list[Row]], every: floa
     with keys.raw_mode(), keys.attach(pressed), Live(console=console, auto_refresh=False, screen=True) as live:
         pressed()  # what was typed before
         while not leave.is_set():
-            rows = snapshot()
+            rows = await snapshot()
             living = sum(row["state"] != "done" for row in rows)
             head = Text(f"{datetime.now():%H:%M:%S}  {living} living  q leaves")
             live.update(Group(head, Text(), process_table(shown(rows, console.height))), refresh=True)

@@ -4,7 +4,21 @@ Units: times are seconds, sizes are bytes or tokens as named. Every request may 
 """
 
 from .base import Label, Nothing, Reply, Request, Role, said, unwritable
-from .context import Add, ContextView, Drop, Fetch, Look, PageView
+from .context import (
+    Add,
+    Compact,
+    Compacting,
+    ContextView,
+    Drop,
+    Fetch,
+    Fetched,
+    Look,
+    PagesBack,
+    PageText,
+    PageView,
+    RecallPages,
+    Tune,
+)
 from .files import (
     DeleteFile,
     FileEntry,
@@ -77,6 +91,8 @@ __all__ = [
     "CallTool",
     "Choose",
     "Chosen",
+    "Compact",
+    "Compacting",
     "ContextView",
     "Count",
     "CountEach",
@@ -91,6 +107,7 @@ __all__ = [
     "Execute",
     "Executed",
     "Fetch",
+    "Fetched",
     "FileEntry",
     "FileLine",
     "FileLines",
@@ -115,7 +132,9 @@ __all__ = [
     "Message",
     "Nothing",
     "Now",
+    "PageText",
     "PageView",
+    "PagesBack",
     "Passage",
     "Print",
     "ProcessInfo",
@@ -124,6 +143,7 @@ __all__ = [
     "Random",
     "ReadFile",
     "Recall",
+    "RecallPages",
     "Recalled",
     "Receive",
     "Remember",
@@ -144,6 +164,7 @@ __all__ = [
     "ToolInfo",
     "ToolResult",
     "Tools",
+    "Tune",
     "Wait",
     "WriteFile",
     "said",

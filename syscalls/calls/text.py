@@ -28,6 +28,7 @@ class Generate(Request):
     prompt: str | None = Field(None, description="a user message after the context")
     messages: list[Message] = Field([], description="messages between the context and the prompt, not kept")
     use_context: bool = Field(True, description="false: leave the process's context out")
+    recall: int = Field(0, ge=0, le=100, description="most pages that are out and fit the prompt; they come back first")
     begin: str = Field("", description="text the answer begins with (not part of the reply)")
     max_tokens: int = Field(256, ge=1, description="most tokens of the answer")
     temperature: float = Field(0.0, ge=0, le=5, description="0 takes the likeliest token")

@@ -146,7 +146,7 @@ async def test_long_and_odd_texts_are_kept_whole(journal):
 
 
 def test_a_full_disk_is_full_and_nothing_is_half_written(database, journal):
-    database.rows("PRAGMA max_page_count = 60")
+    database.run("PRAGMA max_page_count = 60")
     told = []
 
     async def fill():

@@ -34,7 +34,9 @@ def test_what_it_needs_to_go_on_comes_out_as_it_went_in(database):
         database, 3, rights=["model:use"], limits={"tokens": 7, "seconds": None}, stdin="in \udce9", spawned=4,
         handed={"in/a": "/tmp/a"}, model="m",
     )  # fmt: skip
-    run(database, records.changing(3, stopped=True, usage={"computed": 9}, saved={"at": [1]}, saved_n=5,
+    run(database, records.using(3, {"computed": 8}))
+    run(database, records.using(3, {"computed": 9}))
+    run(database, records.changing(3, stopped=True, saved={"at": [1]}, saved_n=5,
                                    counts={"now": 2}, aliases={7: 3}))  # fmt: skip
     life = records.life(3)
     assert (life.rights, life.limits, life.stdin) == (["model:use"], {"tokens": 7, "seconds": None}, "in ?")

@@ -41,7 +41,7 @@ class Count(App):
     class Args(BaseModel):
         files: Annotated[list[HandedIn], Positional]
 
-    async def main(self, sys, args):
+    async def main(self, sys, args) -> Said:
         [file] = args.files
         text = await sys.read(file)
         await sys.progress(1, 2, file)
@@ -126,6 +126,25 @@ class Working(App):
         await sys.sleep(100)
 
 
+class Measure(App):
+    """Say how much is piped in."""
+
+    Args = Nothing
+
+    async def main(self, sys, args):
+        return str(len(await sys.input()))
+
+
+class Chatty(App):
+    """Print for ever."""
+
+    Args = Nothing
+
+    async def main(self, sys, args):
+        while True:
+            await sys.print("0123456789" * 1000)
+
+
 APPS = {
     "echo_": Echo,
     "count": Count,
@@ -135,6 +154,8 @@ APPS = {
     "chat": Talker,
     "short": Short,
     "working": Working,
+    "input_": Measure,
+    "chatty": Chatty,
 }
 
 
@@ -155,7 +176,8 @@ def apps(monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, module.__name__, module)
         each = "files" if name == "count" else None
         rights = ["model:use", "files:read", "human:ask"]
-        manifest = Manifest(name=name, version="1", summary=f"{kind.__doc__}", rights=rights, each=each)
+        more = {"input": True} if name == "input_" else {}
+        manifest = Manifest(name=name, version="1", summary=f"{kind.__doc__}", rights=rights, each=each, **more)
         found[name] = AppInfo(name, manifest, tmp_path, package.__name__, "shipped")
     return found
 

@@ -35,7 +35,9 @@ async def test_another_terminal_sees_and_ends_processes(served):
 
 async def test_the_socket_is_the_users_alone(served):
     assert (served.home.run / SOCKET).stat().st_mode & 0o777 == 0o600
-    assert await asyncio.to_thread(ask, served.home, "ping") == {"pid": os.getpid()}
+    assert await asyncio.to_thread(ask, served.home, "ping") == {
+        "pid": os.getpid(), "model": "scripted", "streams": 4, "window": 4096, "way": "exact",
+    }  # fmt: skip
 
 
 async def test_pages_of_a_living_process(served):

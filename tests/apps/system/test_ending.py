@@ -37,7 +37,7 @@ async def begun(running, name="slow"):
 
 async def test_the_first_interrupts_every_process(running):
     ending = Ending()
-    with ending.guard(running.machine):
+    with ending.guard(running):
         processes = [await begun(running), await begun(running)]
         await signalled()
         for process in processes:
@@ -58,7 +58,7 @@ async def test_the_second_kills_and_more_change_nothing(running, apps, monkeypat
 
     monkeypatch.setattr(sys.modules[f"{apps['slow'].package}.app"].App, "main", stubborn)
     ending = Ending()
-    with ending.guard(running.machine):
+    with ending.guard(running):
         process = await begun(running)
         await signalled()
         assert process.alive
@@ -73,7 +73,7 @@ async def test_where_nothing_lives_the_task_is_broken_off_once(running):
     ending = Ending()
 
     async def work():
-        with ending.guard(running.machine):
+        with ending.guard(running):
             await signalled()
             await asyncio.sleep(5)
 

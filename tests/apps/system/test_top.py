@@ -22,8 +22,11 @@ def test_the_living_come_first_and_then_the_newest(monkeypatch):
 
 @pytest.mark.parametrize("key", ["q", "\x03", "\x04"])
 async def test_a_key_ends_it(key):
+    async def nothing():
+        return []
+
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
     with create_pipe_input() as typed, create_app_session(input=typed, output=DummyOutput()):
         typed.send_text(key)
         async with asyncio.timeout(5):
-            await watch(console, list, every=0.01)
+            await watch(console, nothing, every=0.01)
