@@ -34,6 +34,7 @@ from ...memory.records import Records
 from . import checkpoints, file_services, housekeeping, memory_services
 from .boot import Running, files_on, recall_on
 from .client import NotRunning, request
+from .embedders import chosen_embedder
 from .home import Home, HomeLock
 
 Json = Any
@@ -106,7 +107,8 @@ def opened(home: Home) -> Iterator[Stores]:
         with translated():
             database = Database(home.database)
             undo.callback(database.close)
-            recall = recall_on(home, database)
+            embedder = undo.enter_context(chosen_embedder(home.root))
+            recall = recall_on(home, database, embedder)
             undo.callback(recall.close)
             files = files_on(home, database, lambda what, share: None)
             pids = count(Records(database).next_pid())
