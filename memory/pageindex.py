@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from .database import Database
 from .embedder import Embedder, Vectors
+from .fusion import SIMILARITY_SHARE
 from .keywords import K1, STOP_WORDS, TOKENIZE, B, prepared
 from .portions import sentences
-from .recall import SIMILARITY_SHARE
 from .vectors import similarities
 
 BATCH = 200  # pages indexed in one transaction: some 100 ms, in which all others wait
