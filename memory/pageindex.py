@@ -52,7 +52,7 @@ class PageIndex:
         self._lock = threading.Lock()
         # FTS5's tokenizer cannot be called from Python, so words pass through a table of their own.
         self._splitter = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        self._splitter.execute(f"CREATE VIRTUAL TABLE texts USING fts5(words, tokenize='{TOKENIZE}')")
+        self._splitter.execute(f"CREATE VIRTUAL TABLE texts USING fts5(words, content='', tokenize='{TOKENIZE}')")
         self._splitter.execute("CREATE VIRTUAL TABLE terms USING fts5vocab(texts, 'instance')")
 
     def search(self, pid: int, query: str, k: int, skip: Collection[str] = ()) -> list[str]:
@@ -128,7 +128,7 @@ class PageIndex:
     def _terms(self, texts: dict[int, str]) -> list[tuple[int, str, int]]:
         """(page, stem, times) of the words that carry a topic."""
         rows = [(page, " ".join(_telling(text))) for page, text in texts.items()]
-        self._splitter.execute("DELETE FROM texts")
+        self._splitter.execute("INSERT INTO texts (texts) VALUES ('delete-all')")
         self._splitter.execute("BEGIN")
         self._splitter.executemany("INSERT INTO texts (rowid, words) VALUES (?, ?)", rows)
         self._splitter.execute("COMMIT")
