@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmos.apps.system.boot import EMBEDDER
+from llmos.apps.system.embedders import SHIPPED
 from llmos.memory.database import Database
 from llmos.memory.embedder import StaticEmbedder
 from llmos.memory.files import FileStore, FileTree, Retention, find
@@ -115,7 +115,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         database = Database(Path(folder) / "llmos.db")
-        store, recall = FileStore(database), Recall(database, StaticEmbedder(EMBEDDER))
+        store, recall = FileStore(database), Recall(database, StaticEmbedder(SHIPPED))
         large(FileTree(store, "large"), database, given.megabytes * 10**6)
         appending(FileTree(store, "log"), database, 2000)
         many(FileTree(store, "many"), recall, given.files)
