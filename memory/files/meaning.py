@@ -57,6 +57,12 @@ def find(
     return _ranked(query, best, wanted)[:k]
 
 
+def forget_deleted(tree: FileTree, recall: Recall) -> None:
+    """Forget the text of the owner's files that are there no longer, at once and not with the next search."""
+    with tree.store.indexing:
+        Index(tree.store, recall, tree.owner).prune()
+
+
 def _files(tree: FileTree) -> tuple[list[Placed], int | None]:
     """The files of the tree by path, and the node of the folder that they are all in, if it is only one."""
     ask, found, tops = tree.store.database.rows, list[Placed](), dict[int, int]()

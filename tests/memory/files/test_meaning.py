@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 from llmos.apps.system.embedders import SHIPPED
 from llmos.memory.embedder import StaticEmbedder
-from llmos.memory.files import FileTree, find
+from llmos.memory.files import FileTree, find, forget_deleted
 from llmos.memory.files.passages import APP, passages
 from llmos.memory.recall import Recall
 
@@ -85,6 +85,16 @@ def test_what_is_deleted_or_changed_is_not_found_by_what_it_was(tree, recall, as
     tree.write("returns.md", b"Nothing may be sent back.")
     assert "hats.md" not in ask("felt straw hats")
     assert all(found.words == 0 for found in find(tree, recall, "thirty days shoes felt straw"))
+    tree.rollback("hats.md", 1)
+    assert ask("felt")[0] == "hats.md"
+
+
+def test_what_is_deleted_can_be_forgotten_at_once(tree, recall, ask, database):
+    ask("felt")
+    tree.delete("hats.md")
+    forget_deleted(tree, recall)
+    assert recall.count(owner="ann", app=APP, collection=None) == 2
+    assert database.one("SELECT count(*) FROM files_indexed") == (3,)
     tree.rollback("hats.md", 1)
     assert ask("felt")[0] == "hats.md"
 
