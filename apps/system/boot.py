@@ -8,7 +8,6 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from ...kernel.prompts import Encode, Prompts
 from ...kernel.sandbox import Sandbox
 from ...kernel.translate import translated
 from ...memory.database import Database
-from ...memory.embedder import StaticEmbedder
+from ...memory.embedder import Embedder
 from ...memory.faults import Damaged
 from ...memory.files import FileStore, take_in
 from ...memory.indexes import index_in
@@ -38,6 +37,7 @@ from ...syscalls.tools import Toolbox
 from .arguments import Given
 from .channel import is_here
 from .comeback import OutputFor, come_back, end_suspended, suspended
+from .embedders import chosen_embedder
 from .ending import held_back
 from .home import Home, HomeLock
 from .launch import Launcher
@@ -48,7 +48,6 @@ from .seat import Row, Started
 log = logging.getLogger(__name__)
 
 OnProgress = Callable[[str, float], None]
-EMBEDDER = Path(__file__).parents[2] / "models" / "shipped" / "embedder.npz"
 
 
 @dataclass(frozen=True)
@@ -162,8 +161,8 @@ async def boot(
             forget_the_dead(database)
             journal = Journal(database)
             undo.callback(journal.close)
-            embedder = _embedder()
-            recall = recall_on(home, database)
+            embedder = undo.enter_context(chosen_embedder(home.root, on_progress))
+            recall = recall_on(home, database, embedder)
             undo.callback(recall.close)
             files = files_on(home, database, on_progress or _silent)
         parts = Parts(
@@ -180,9 +179,9 @@ async def boot(
             await machine.close()
 
 
-def recall_on(home: Home, database: Database) -> Recall:
+def recall_on(home: Home, database: Database, embedder: Embedder) -> Recall:
     """The passages of a home; also for commands that need no engine."""
-    recall = Recall(database, _embedder(), index_in(home.root / "index", database, os.environ.get("LLMOS_CHROMA", "")))
+    recall = Recall(database, embedder, index_in(home.root / "index", database, os.environ.get("LLMOS_CHROMA", "")))
     if database.suspect:
         wrong = mend(database, recall)
         log.warning("%s was changed while nobody ran: %s", database.path, "; ".join(wrong[:3]) or "no harm was done")
@@ -193,12 +192,6 @@ def files_on(home: Home, database: Database, on_progress: OnProgress) -> FileSto
     """The files of a home; those that an older llmos had in a folder of their own are taken in."""
     take_in(database, home.files, lambda share: on_progress("taking in the files of an older llmos", share))
     return FileStore(database, QUOTA)
-
-
-@cache
-def _embedder() -> StaticEmbedder:
-    """The one that is shipped; it never changes, so a program that boots again need not read it again."""
-    return StaticEmbedder(EMBEDDER)
 
 
 def _silent(what: str, share: float) -> None:
