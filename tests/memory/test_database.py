@@ -213,3 +213,14 @@ def test_who_changes_nothing_leaves_the_seal(path):
     assert not sealed.exists()
     database.close()
     assert not Database(path).suspect
+
+
+def test_a_letter_that_changed_in_the_schema_is_damage(path):
+    Database(path).close()
+    data = path.read_bytes()
+    assert b"porter unicode61" in data
+    path.write_bytes(data.replace(b"porter unicode61", b"pgrter unicode61"))
+    with pytest.raises(Damaged, match="tokenizer"):
+        Database(path)
+    with pytest.raises(Damaged, match="tokenizer"):
+        Database(path)
