@@ -59,15 +59,18 @@ class Shelf:
                     self.sources.drop(db, source.id, source.reading)
         return {source.name: Reading(source, source.reading + 1) for source in opened}
 
-    def take(self, found: Sequence[tuple[Reading, Piece]]) -> None:
-        """Remember what was found."""
+    def take(self, found: Sequence[tuple[Reading, Piece]]) -> int:
+        """Remember what was found; how much of it the sources did not hold twice."""
         keyed = [(reading, key_of(piece.text), piece) for reading, piece in found]
         texts = {key: piece.text for _, key, piece in keyed}
         with self._lock:
             with self._database.transaction() as db:
-                for reading, key, piece in keyed:
+                count = sum(
                     self.sources.hold(db, reading.source.id, reading.number, key, piece.title, piece.meta)
+                    for reading, key, piece in keyed
+                )
             self._remember(texts)
+        return count
 
     def close(self, ended: Sequence[tuple[Reading, Mapping[str, Any]]]) -> None:
         """These readings have come to their ends and count from now on; with columns of ``sources`` to be set."""

@@ -105,11 +105,11 @@ class Sources:
 
     def hold(
         self, db: sqlite3.Connection, source: int, reading: int, key: str, title: str, meta: Mapping[str, Any]
-    ) -> None:
-        """Note that a reading of a source found a text; the first place where it did counts."""
+    ) -> int:
+        """Note that a reading of a source found a text; 0 where it had found it before, and that place counts."""
         row = (source, reading, key, sound(title), sound(json.dumps(dict(meta), ensure_ascii=False)))
         sql = "INSERT OR IGNORE INTO source_passages (source, reading, key, title, meta) VALUES (?, ?, ?, ?, ?)"
-        db.execute(sql, row)
+        return db.execute(sql, row).rowcount
 
     def held(self, source: Source, after: str, most: int) -> list[tuple[str, str, dict[str, Any]]]:
         """(key, title, meta) of what a source holds, by key, ``most`` of them from beyond ``after``."""
