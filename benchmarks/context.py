@@ -153,12 +153,11 @@ async def facts_found(turns: int, count: int, window: int) -> dict:
     async with machine(window) as running:
         by_recall = await run(running, main)
         measure = running.machine.parts.prompts.measure
-    hits = 0
-    for fact in told:
-        shown = [("system", SYSTEM), *(m for turn in talk for m in (("user", turn[0]), ("assistant", turn[1])))]
-        while measure([*shown, ("user", fact.question)]) + ROOM > window:
-            del shown[1 : 1 + max(1, len(shown) // 50)]
-        hits += in_sight(shown, fact)
+    said = [m for turn in talk for m in (("user", turn[0]), ("assistant", turn[1]))]
+    longest = max((fact.question for fact in told), key=len)
+    system, asked = ("system", SYSTEM), ("user", longest)
+    last = next(n for n in range(len(said), 0, -1) if measure([system, *said[n - 1 :], asked]) + ROOM > window)
+    hits = sum(in_sight(said[last:], fact) for fact in told)
     return {
         "turns": turns, "facts": count, "window": window, "recall": by_recall, "sliding": round(hits / count, 3),
     }  # fmt: skip

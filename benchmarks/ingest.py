@@ -1,4 +1,4 @@
-"""How fast files are remembered: passages a second from the first byte read to the last one on disk, and where time goes.
+"""How fast files are remembered: passages a second from the first byte read to the last on disk, and where time goes.
 
     python benchmarks/ingest.py [--data FOLDER] [--files 5000] [--json]
 

@@ -28,6 +28,7 @@ BATCH = 200  # pages indexed in one transaction: some 100 ms, in which all other
 LEAST = 0.35  # cosine from which on a page is found that shares no word with the query
 CANDIDATES = 60  # pages whose sentences are looked at one by one: some 30 ms
 SENTENCE_SHARE = 0.6  # of a page's best sentence in its score; measured, see decision 0010
+SAME = 0.95  # cosine from which on two texts say the same
 _TURN_SECONDS = 0.001
 _WORD = re.compile(r"\w+")
 
@@ -73,7 +74,7 @@ class PageIndex:
             by_sentence = self._by_sentence(texts, rarity, vector)
             kept = [n for n, handle in enumerate(handles) if handle is not None]
             fused = SENTENCE_SHARE * by_sentence + (1 - SENTENCE_SHARE) * score[order][kept]
-            best = np.argsort(-fused, kind="stable")[:k]
+            best = _varied(np.argsort(-fused, kind="stable"), pages.vectors[order][kept], vector)[:k]
             return [str(handles[kept[n]]) for n in best]
 
     def close(self) -> None:
@@ -177,6 +178,18 @@ class PageIndex:
         rows = {number: row for number, *row in self._database.rows(sql, (json.dumps(numbers),)) if row[0] not in skip}
         handles = [rows[number][0] if number in rows else None for number in numbers]
         return handles, [rows[number][1] for number in numbers if number in rows]
+
+
+def _varied(order: NDArray[np.int64], vectors: Vectors, query: Vectors) -> list[int]:
+    """The order, but last what says the same again as the query itself (it was asked before) or as one further up."""
+    seen, first, last = [query], list[int](), list[int]()
+    for n in order.tolist():
+        if similarities(np.array(seen), vectors[n]).max() >= SAME:
+            last.append(n)
+        else:
+            seen.append(vectors[n])
+            first.append(n)
+    return first + last
 
 
 def _weight(times: Any, words: Any, mean: float) -> Any:

@@ -5,8 +5,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from . import checks, wal
-from .database import quoted, reading
+from .database import Database, quoted, reading
 from .faults import MemoryFault
+from .recall import Recall
+from .upkeep import Told
 
 
 def flaws(path: Path, progress: checks.Progress = checks.unwatched) -> list[str]:
@@ -35,3 +37,16 @@ def salvage(path: Path, progress: checks.Progress = checks.unwatched) -> list[st
             connection.execute("REINDEX")
             done.append("the indexes were made anew")
     return done
+
+
+def mend(database: Database, recall: Recall, told: Told | None = None) -> list[str]:
+    """Make anew what bears no checksum of its own, indexes that is, where it is not as stored; what was wrong.
+
+    For a store that is `Database.suspect`.
+    """
+    for table in ("page_terms", "page_vectors"):  # made when a query first asks for them
+        database.run(f"DELETE FROM {table}")
+    wrong = recall.check(told)
+    if wrong:
+        recall.rebuild(told)
+    return wrong

@@ -15,7 +15,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from llmos.apps.system.boot import _embedder, boot
+from llmos.apps.system.boot import boot
+from llmos.apps.system.embedders import shipped
 from llmos.apps.system.home import Home
 from llmos.apps.system.launch import LocalPort
 from llmos.kernel.errors import OutcomeUnknown
@@ -192,7 +193,7 @@ class Harness:
         self.kills = 0
         self._random = random.Random(seed)
         Home(home).create()
-        _embedder()  # read once, for all forks
+        shipped()  # read once, for all forks
 
     def run(self, kills: int) -> bool:
         """Lives until all processes have ended; True then. At most ``kills`` lives are killed."""
@@ -272,7 +273,7 @@ class Harness:
         from llmos.memory.records import Records
 
         database = Database(self.home / "llmos.db")
-        recall = Recall(database, _embedder())
+        recall = Recall(database, shipped())
         try:
             for n, handle in self.told("remembers"):
                 if recall.get(handle, owner="me", app="remembers") is None:

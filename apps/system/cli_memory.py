@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from . import cli_embedder
+
 APP = "memory"
 """The app under which a user's own memory is kept."""
 
@@ -12,6 +14,7 @@ app = typer.Typer(
     " as support.",
     no_args_is_help=True,
 )
+app.add_typer(cli_embedder.app, name="embedder")
 
 _Owner = Annotated[str, typer.Option("--owner", help="Whose memory; else yours.", show_default=False)]
 _App = Annotated[str, typer.Option("--app", help="Which app's memory.", metavar="NAME")]

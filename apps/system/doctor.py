@@ -47,7 +47,7 @@ def examine(options: Options) -> Iterator[Check]:
     for look in looks:
         yield look(options.home)
     yield _model(options)
-    yield _embedder()
+    yield _embedder(options)
     yield _chroma()
     yield from _sandbox()
 
@@ -158,12 +158,20 @@ def _model(options: Options) -> Check:
     return Check("model", "ok", str(entry))
 
 
-def _embedder() -> Check:
-    from .boot import EMBEDDER
+def _embedder(options: Options) -> Check:
+    from ...models.catalog import Catalog
+    from ...models.faults import ModelFault
+    from .embedders import SHIPPED
 
-    if EMBEDDER.is_file():
-        return Check("embedder", "ok", f"static, {EMBEDDER.stat().st_size / 2**20:.1f} MiB")
-    return Check("embedder", "missing", f"{EMBEDDER} is not there", "install llmos again: the package is not whole")
+    try:
+        entry = Catalog(options.home.root).embedder()
+    except ModelFault as fault:
+        return Check("embedder", "missing", fault.message, fault.hint)
+    if entry is not None:
+        return Check("embedder", "ok", str(entry))
+    if SHIPPED.is_file():
+        return Check("embedder", "ok", f"static, {SHIPPED.stat().st_size / 2**20:.1f} MiB")
+    return Check("embedder", "missing", f"{SHIPPED} is not there", "install llmos again: the package is not whole")
 
 
 def _chroma() -> Check:

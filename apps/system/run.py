@@ -128,6 +128,8 @@ def on_terminal(place: int, bar: Bar, *, live: bool) -> AppOutput:
 
 def _show(info: AppInfo, part: Given, process: Started, output: AppOutput, text: Text, label: str) -> None:
     """What is still to be said of an ended process; ``label`` names its input where there are several."""
+    if output.broken:
+        raise BrokenPipeError
     error = part.in_its_words(process.error) if process.error else None
     if part.json:
         which = {"input": label} if label and error else {}

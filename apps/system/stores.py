@@ -34,6 +34,7 @@ from ...memory.records import Records
 from . import checkpoints, file_services, housekeeping, memory_services
 from .boot import Running, files_on, recall_on
 from .client import NotRunning, request
+from .embedders import chosen_embedder
 from .home import Home, HomeLock
 
 Json = Any
@@ -106,7 +107,8 @@ def opened(home: Home) -> Iterator[Stores]:
         with translated():
             database = Database(home.database)
             undo.callback(database.close)
-            recall = recall_on(home, database)
+            embedder = undo.enter_context(chosen_embedder(home.root))
+            recall = recall_on(home, database, embedder)
             undo.callback(recall.close)
             files = files_on(home, database, lambda what, share: None)
             pids = count(Records(database).next_pid())
@@ -124,8 +126,8 @@ def use(home: Home, name: str, on_step: Callable[[dict[str, Json]], None] | None
         try:
             with opened(home) as stores:
                 return _here(begin(stores, name, fields), on_step)
-        except HomeHeld:  # by one that begins or ends, and will answer, or be gone, in a moment
-            if time.monotonic() > limit:
+        except HomeHeld as held:  # by one that begins or ends, and will answer, or be gone, in a moment
+            if not held.details["serves"] and time.monotonic() > limit:
                 raise
             time.sleep(_AGAIN)
 

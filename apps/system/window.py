@@ -1,19 +1,22 @@
 """`llmos log PID --context`: the window of a living process, as plain values and drawn."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
 from rich.text import Text
 
 from ...kernel.errors import BadInput
 from ...kernel.process import Process
 from ...memory.pages import Page
-from .display import clean, one_line, rows_table
+from .display import one_line, rows_table
 
 WIDE = 72  # cells of the bar at most
-SHOWN = 160  # characters of a page on its line
-OUT = 20  # pages that are out of sight, with a line each
+SHOWN = 160  # characters of a page on its line at most
+LEAST = 20  # and at least, where the place is narrow
+OUT = 10  # pages that are out of sight, with a line each
+_BESIDE = 42  # cells that the other columns take
 _LOOKS = {  # of each kind of tokens in the bar: a sign that differs without colours too
     "system": ("█", "magenta"), "pinned": ("▓", "yellow"), "stubs": ("┄", "dim"), "summary": ("▚", "cyan"),
     "dialogue": ("▒", "green"), "tool": ("░", "blue"), "recalled": ("▞", "red"), "template": ("▏", "dim"),
@@ -61,22 +64,14 @@ class Window:
             Text.assemble((_LOOKS[kind][0], _LOOKS[kind][1]), f" {kind} {tokens}") for kind, tokens in shares.items()
         )
         yield Text()
-        away = [page for page in pages if not page["resident"]]
-        rows = [
-            *self._front(),
-            *([("", "", "stubs", view["stub_tokens"], _first(view["stubs"]))] * bool(view["stubs"])),
-        ]
-        yield rows_table(("page", "role", "kind", "tokens", ""), [*rows, *self._rest()])
-        if away:
-            shown = away[-OUT:]
-            yield Text(f"\n{view['out']} out of sight" + (f", the last {len(shown)}:" if view["out"] > OUT else ":"))
-            yield rows_table(("page", "role", "kind", "tokens", ""), [_row(page) for page in shown])
-
-    def _front(self) -> Iterator[tuple[Any, ...]]:
-        yield from (_row(page) for page in self._view["pages"] if page["resident"] and _pinned(page))
-
-    def _rest(self) -> Iterator[tuple[Any, ...]]:
-        yield from (_row(page) for page in self._view["pages"] if page["resident"] and not _pinned(page))
+        room = max(LEAST, min(SHOWN, options.max_width - _BESIDE))
+        front = [page for page in pages if page["resident"] and page["kind"] in ("system", "pinned")]
+        rest = [page for page in pages if page["resident"] and page not in front]
+        stubs = [("", "", "stubs", view["stub_tokens"], _first(view["stubs"], room))] if view["stubs"] else []
+        yield _table([*_rows(front, room), *stubs, *_rows(rest, room)])
+        if away := [page for page in pages if not page["resident"]][-OUT:]:
+            yield Text(f"\n{view['out']} out of sight" + (f", the last {OUT}:" if view["out"] > OUT else ":"))
+            yield _table(_rows(away, room))
 
     def _shares(self) -> dict[str, int]:
         """Tokens by what they are, in the order of the window; what is nothing is left out."""
@@ -98,19 +93,18 @@ def _bar(shares: Mapping[str, int], window: int, width: int) -> Text:
     return bar
 
 
-def _row(page: Mapping[str, Any]) -> tuple[Any, ...]:
-    part = "  of " + page["part_of"] if page["part_of"] else ""
-    return page["handle"] + part, page["role"], _kind(page), page["tokens"], _first(page["text"])
+def _table(rows: Iterable[tuple[Any, ...]]) -> Table:
+    return rows_table(("page", "role", "kind", "tokens", ""), rows)
+
+
+def _rows(pages: Iterable[Mapping[str, Any]], room: int) -> list[tuple[Any, ...]]:
+    return [(p["handle"], p["role"], _kind(p), p["tokens"], _first(p["text"], room)) for p in pages]
 
 
 def _kind(page: Mapping[str, Any]) -> str:
     return "recalled" if page["recalled"] else str(page["kind"])
 
 
-def _pinned(page: Mapping[str, Any]) -> bool:
-    return page["kind"] in ("system", "pinned")
-
-
-def _first(text: str) -> Text:
+def _first(text: str, room: int) -> Text:
     text = one_line(text)
-    return Text(clean(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"))
+    return Text(text if len(text) <= room else text[: room - 1] + "…")

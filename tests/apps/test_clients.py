@@ -108,6 +108,16 @@ def test_a_guest_works_in_the_holder(home, llmos, holder):
     assert holder.wait(30) == 130
 
 
+@pytest.mark.parametrize("way", ["alone", "guest"])
+def test_a_reader_that_goes_away(home, llmos, request, way):
+    if way == "guest":
+        request.getfixturevalue("holder")
+    line = f"({sys.executable} -m llmos.apps.system.main --model scripted app run clock 10000; echo $? >&2) | head -1"
+    ended = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("tick 0\n", "141\n")
+    assert not living(home)
+
+
 def test_a_guest_that_is_killed_takes_its_process_with_it(home, llmos, holder):
     guest = llmos("app", "run", "clock", 10_000)
     until(lambda: living(home))

@@ -52,7 +52,7 @@ def memory(folder: Path) -> None:
             view = fails(machine, kind)
         for _ in range(3):
             kind()
-        view = seen(machine.database)
+        view = machine.seen()
     machine.close()
     again = Database(path)
     assert seen(again) == view
@@ -64,12 +64,12 @@ def memory(folder: Path) -> None:
 def fails(machine: Machine, kind) -> dict:
     """Do it until the disk is full; what is to be seen then, which is what was seen before the last try."""
     for _ in range(ENOUGH):
-        view = seen(machine.database)
+        view = machine.seen()
         try:
             kind()
         except Full as fault:
             assert "full" in str(fault)  # noqa: PT017 - in a program
-            assert seen(machine.database) == view
+            assert machine.seen() == view
             return view
     raise AssertionError(f"{kind.__name__} never met the end of the disk")
 

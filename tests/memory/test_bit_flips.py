@@ -11,10 +11,12 @@ from collections import Counter
 import pytest
 from llmos.memory.database import Database
 from llmos.memory.faults import Damaged, MemoryFault
+from llmos.memory.recall import Recall
+from llmos.memory.salvage import mend
 
-from .scenario import Machine, put, seen
+from .scenario import Letters, Machine, put, seen
 
-FLIPS = int(os.environ.get("LLMOS_FLIPS", "40"))
+FLIPS = int(os.environ.get("LLMOS_FLIPS", "15"))
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +27,10 @@ def stores(tmp_path_factory):
     if child == 0:
         try:
             machine = Machine(Database(folder / "llmos.db"), 3)
-            for _ in range(120):
+            for turn in range(120):
                 machine.act()
+                if turn == 80:  # some of it in the store itself, some in the log
+                    machine.database.rows("PRAGMA wal_checkpoint")
         finally:
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
@@ -53,12 +57,16 @@ def found(path, truth):
     except MemoryFault:
         return "told"
     try:
+        if database.suspect:
+            recall = Recall(database, Letters())
+            mend(database, recall)
+            recall.close()
         view = seen(database)
     except MemoryFault:
         return "told"
     finally:
         database.close()
-    return "same" if view == truth else "told" if database.suspect else "wrong"
+    return "same" if view == truth else "wrong"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +90,7 @@ def test_a_bit_that_turns_is_told_of_or_harmless(stores, tmp_path, state, name):
         assert result != "wrong", f"bit {bit} of {name}"
         results[result] += 1
     print(f"{state} {name}: {dict(results)}")
-    assert results["told"] or name not in ("llmos.db", "llmos.db-wal")
+    assert results["told"] or (state, name) not in (("closed", "llmos.db"), ("killed", "llmos.db-wal"))
 
 
 def test_every_bit_of_a_closed_store_is_watched(stores, tmp_path):

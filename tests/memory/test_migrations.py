@@ -18,7 +18,8 @@ from .scenario import OWNER, Letters
 
 NAMES = sorted(path.name for path in files("llmos.memory.migrations").iterdir() if path.name.endswith(".sql"))
 
-# What a llmos of a version would have written, by the script that made the tables; in columns that all later ones have.
+# What a llmos of a version would have written, by the script from which on it would; written where the tables are
+# as it knew them, and carried on by the scripts after.
 ROWS = {
     "001_processes.sql": """
         INSERT INTO processes (pid, owner, app, args, priority, state, exit_code, started, finished, tokens_in, error)
@@ -51,9 +52,8 @@ def store_of(path, version):
     """A store as a llmos of that version left it."""
     connection = sqlite3.connect(path, isolation_level=None)
     install(connection)
-    for number, script in enumerate(scripts()[:version], 1):
+    for number, (name, script) in enumerate(zip(NAMES[:version], scripts(), strict=False), 1):
         connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
-    for name in NAMES[:version]:
         connection.executescript(ROWS.get(name, ""))
     connection.close()
 
