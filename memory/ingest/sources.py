@@ -6,7 +6,7 @@ tags of all, and is trusted only if all are. It goes with the last.
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -158,6 +158,14 @@ class Sources:
             " SELECT key FROM source_passages WHERE source = ? AND reading IS ?"
         )
         return [key for (key,) in self._database.rows(sql, (source, source, but))]
+
+    def stale(self, readings: Iterable[tuple[int, int]]) -> list[int]:
+        """Which of these (source, reading) have notes of other readings too."""
+        sql = (
+            "SELECT DISTINCT p.source FROM json_each(?) AS r JOIN source_passages AS p ON p.source = r.value ->> 0"
+            " WHERE p.reading != r.value ->> 1"
+        )
+        return [source for (source,) in self._database.rows(sql, (json.dumps(list(readings)),))]
 
     def holders(
         self, keys: Collection[str], leaving: int | None = None, but: int | None = None
