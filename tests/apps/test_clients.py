@@ -172,6 +172,7 @@ def test_detached_with_nobody_there(home, llmos):
     assert err == ""
     server = answers(home)["pid"]
     until(lambda: [row for row in living(home) if row["state"] == "waiting"])
+    assert home.holder() == server
     ours, theirs = pty.openpty()
     attached = llmos("attach", pid, stdin=theirs)
     os.close(theirs)
@@ -180,7 +181,6 @@ def test_detached_with_nobody_there(home, llmos):
     os.close(ours)
     assert (attached.returncode, out) == (0, "tick 0\ntick 1\nyou said yes\n")
     assert "well? [yes/no]" in err
-    assert home.holder() == server
     until(lambda: home.holder() is None)
     out, _ = llmos("log", pid, "--output").communicate(timeout=30)
     assert out == "tick 0\ntick 1\nyou said yes\n"
