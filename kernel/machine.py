@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from ..memory import mail
-from ..memory.context import Context, Measure
+from ..memory.context import Context
 from ..memory.database import Database
 from ..memory.embedder import Embedder
 from ..memory.faults import MemoryFault
@@ -23,6 +23,7 @@ from ..memory.pageindex import PageIndex
 from ..memory.pages import PageStore
 from ..memory.recall import Recall
 from ..memory.records import Life, Record, Records
+from ..memory.rendering import Measure
 from ..models.engine import Engine
 from .errors import AppFailed, LimitExceeded, NotFound, OSFault, Terminated, Unavailable, from_dict
 from .files import ProcessFiles

@@ -75,6 +75,7 @@ class Filter:
     source: str | None = None
     since: float | None = None  # remembered then or later, seconds since the epoch
     until: float | None = None  # remembered before then
+    keys: tuple[str, ...] | None = None  # one of these
 
     def __bool__(self) -> bool:
         return self != EVERYTHING
@@ -99,6 +100,9 @@ class Filter:
         if self.source is not None:
             parts.append("p.source = ?")
             values.append(sound(self.source))
+        if self.keys is not None:
+            parts.append("p.key IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps([sound(key) for key in self.keys]))
         return " AND ".join(parts), values
 
 

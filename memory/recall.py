@@ -119,20 +119,22 @@ class Recall:
         source: str | None = None,
         since: float | None = None,
         until: float | None = None,
+        keys: Iterable[str] | None = None,
         diversity: float = DIVERSITY,
     ) -> list[Hit]:
         """The ``k`` passages that fit best, best first, equal ones by key; any text is a valid query.
 
         ``collection`` None means all collections of the owner and app. Only passages that bear all ``tags``, one of
-        ``any_tags`` and of ``labels``, and ``source``, and were remembered between ``since`` and ``until`` (seconds
-        since the epoch), each where given, take part in the ranking. With ``diversity`` (0 to 1) a passage gives way
-        to a lesser one the more it repeats what is above it, or the more of these come from its source.
+        ``any_tags`` and of ``labels``, and ``source``, have one of ``keys``, and were remembered between ``since`` and
+        ``until`` (seconds since the epoch), each where given, take part in the ranking. With ``diversity`` (0 to 1) a
+        passage gives way to a lesser one the more it repeats what is above it, or the more of that is from its source.
         """
         spaces = self._spaces(owner, app, collection)
         if not spaces or k < 1:
             return []
         borne = (*labels, *([label] if label is not None else ()))
-        narrowed = Filter(tuple(tags), tuple(any_tags), borne, source, since, until)
+        among = None if keys is None else tuple(keys)
+        narrowed = Filter(tuple(tags), tuple(any_tags), borne, source, since, until, among)
         return self._searcher.search(spaces, Query(query, k, narrowed, diversity))
 
     def get(self, handle: str, *, owner: str, app: str) -> Hit | None:

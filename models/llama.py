@@ -52,6 +52,16 @@ def _quiet(level: int, text: bytes, data: Any) -> None:
     """Loading prints hundreds of lines; faults come back as return codes."""
 
 
+def load(path: Path) -> Any:
+    """The weights of a file, to be given back with ``llama_model_free``."""
+    llama_cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
+    model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
+    if not model:
+        raise EngineFault(f"llama.cpp cannot load {path.name}")
+    return model
+
+
 class LlamaEngine:
     """``path`` is a GGUF file that was checked before (see `gguf.check` and `prepare`)."""
 
@@ -66,13 +76,8 @@ class LlamaEngine:
         way: str = "exact",
         batch: int = 512,
     ) -> None:
-        llama_cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
-        llama_cpp.llama_backend_init()
+        self._model = load(path)
         self._threads = threads or len(os.sched_getaffinity(0))
-        parameters = llama_cpp.llama_model_default_params()
-        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
-        if not self._model:
-            raise EngineFault(f"llama.cpp cannot load {path.name}")
         if llama_cpp.llama_model_is_recurrent(self._model) or llama_cpp.llama_model_is_hybrid(self._model):
             llama_cpp.llama_model_free(self._model)
             raise Unsupported(

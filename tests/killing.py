@@ -15,7 +15,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from llmos.apps.system.boot import _embedder, boot
+from llmos.apps.system.boot import boot
+from llmos.apps.system.embedders import shipped
 from llmos.apps.system.home import Home
 from llmos.apps.system.launch import LocalPort
 from llmos.kernel.errors import OutcomeUnknown
@@ -192,7 +193,7 @@ class Harness:
         self.kills = 0
         self._random = random.Random(seed)
         Home(home).create()
-        _embedder()  # read once, for all forks
+        shipped()  # read once, for all forks
 
     def run(self, kills: int) -> bool:
         """Lives until all processes have ended; True then. At most ``kills`` lives are killed."""
@@ -272,7 +273,7 @@ class Harness:
         from llmos.memory.records import Records
 
         database = Database(self.home / "llmos.db")
-        recall = Recall(database, _embedder())
+        recall = Recall(database, shipped())
         try:
             for n, handle in self.told("remembers"):
                 if recall.get(handle, owner="me", app="remembers") is None:
@@ -297,14 +298,20 @@ class Harness:
         assert len({key for key, _ in told["both"]}) == STEPS + 1
         paid = {n for (n,) in lines(self.home / "world.jsonl")}
         assert {n for n, result in told["pays"] if result != "unknown"} <= paid
-        log, notes = self.files()
+        log, notes, versions = self.files()
         assert log == [str(n) for n in range(STEPS)], log
         assert notes == {n % 5: f"version {n}" for n in range(STEPS)}
+        assert versions == {n % 5: STEPS // 5 for n in range(STEPS)}, versions
 
-    def files(self) -> tuple[list[str], dict[int, str]]:
-        """The lines of the log, and the newest version of each note."""
-        from llmos.memory.files import FileTree
+    def files(self) -> tuple[list[str], dict[int, str], dict[int, int]]:
+        """The lines of the log, the newest version of each note, and how many versions each has."""
+        from llmos.memory.database import Database
+        from llmos.memory.files import FileStore, FileTree
 
-        tree = FileTree(self.home / "files" / "me" / "files")
+        database = Database(self.home / "llmos.db")
+        tree = FileTree(FileStore(database), "me", "files")
         notes = {n: tree.read_text(f"notes/{n}.txt") for n in range(5)}
-        return tree.read_text("log.txt").split(), notes
+        log = tree.read_text("log.txt").split()
+        versions = {n: len(tree.versions(f"notes/{n}.txt")) for n in range(5)}
+        database.close()
+        return log, notes, versions

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ from ...kernel.prompts import Encode, Prompts
 from ...kernel.sandbox import Sandbox
 from ...kernel.translate import translated
 from ...memory.database import Database
-from ...memory.embedder import StaticEmbedder
+from ...memory.embedder import Embedder
 from ...memory.faults import Damaged
 from ...memory.files import FileStore, take_in
 from ...memory.indexes import index_in
 from ...memory.journal import Journal
 from ...memory.recall import Recall
 from ...memory.records import Record, Records, forget_the_dead
+from ...memory.salvage import mend
 from ...memory.tokens import BytePairTokens
 from ...models.chat import ChatTemplate
 from ...models.engine import Engine
@@ -36,6 +37,7 @@ from ...syscalls.tools import Toolbox
 from .arguments import Given
 from .channel import is_here
 from .comeback import OutputFor, come_back, end_suspended, suspended
+from .embedders import chosen_embedder
 from .ending import held_back
 from .home import Home, HomeLock
 from .launch import Launcher
@@ -43,8 +45,9 @@ from .options import user
 from .registry import Registry
 from .seat import Row, Started
 
+log = logging.getLogger(__name__)
+
 OnProgress = Callable[[str, float], None]
-EMBEDDER = Path(__file__).parents[2] / "models" / "shipped" / "embedder.npz"
 
 
 @dataclass(frozen=True)
@@ -151,15 +154,15 @@ async def boot(
         home.create()
         undo.enter_context(HomeLock(home, serves=serves))
         with translated():
-            database = Database(home.database)
+            database = Database(home.database, progress=on_progress or _silent)
             undo.callback(database.close)
             engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or _silent)
             undo.callback(engine.close)
             forget_the_dead(database)
             journal = Journal(database)
             undo.callback(journal.close)
-            embedder = _embedder()
-            recall = recall_on(home, database)
+            embedder = undo.enter_context(chosen_embedder(home.root, on_progress))
+            recall = recall_on(home, database, embedder)
             undo.callback(recall.close)
             files = files_on(home, database, on_progress or _silent)
         parts = Parts(
@@ -176,21 +179,19 @@ async def boot(
             await machine.close()
 
 
-def recall_on(home: Home, database: Database) -> Recall:
+def recall_on(home: Home, database: Database, embedder: Embedder) -> Recall:
     """The passages of a home; also for commands that need no engine."""
-    return Recall(database, _embedder(), index_in(home.root / "index", database, os.environ.get("LLMOS_CHROMA", "")))
+    recall = Recall(database, embedder, index_in(home.root / "index", database, os.environ.get("LLMOS_CHROMA", "")))
+    if database.suspect:
+        wrong = mend(database, recall)
+        log.warning("%s was changed while nobody ran: %s", database.path, "; ".join(wrong[:3]) or "no harm was done")
+    return recall
 
 
 def files_on(home: Home, database: Database, on_progress: OnProgress) -> FileStore:
     """The files of a home; those that an older llmos had in a folder of their own are taken in."""
     take_in(database, home.files, lambda share: on_progress("taking in the files of an older llmos", share))
     return FileStore(database, QUOTA)
-
-
-@cache
-def _embedder() -> StaticEmbedder:
-    """The one that is shipped; it never changes, so a program that boots again need not read it again."""
-    return StaticEmbedder(EMBEDDER)
 
 
 def _silent(what: str, share: float) -> None:

@@ -65,6 +65,12 @@ def _card(entry: "Entry") -> "Group":
     return Group(Text(entry.name + (" (in use)" if entry.default else ""), style="bold"), table)
 
 
+def _use_of(entry: "Entry") -> str:
+    if entry.generates:
+        return f"llmos model use {entry.name} makes it the processor"
+    return f"llmos memory embedder use {entry.name} makes it the embedder"
+
+
 @app.command()
 def pull(
     context: typer.Context,
@@ -86,7 +92,7 @@ def pull(
     except ModelFault:  # whole, as the hub has it, and still of no use
         path.unlink()
         raise
-    out().print(f"{entry}; llmos model use {entry.name} makes it the processor", markup=False)
+    out().print(f"{entry}; {_use_of(entry)}", markup=False)
 
 
 @app.command()
@@ -105,7 +111,7 @@ def add(
     if there(file) and not file.is_file():
         raise BadInput(f"{file} is no regular file", hint="name a GGUF file")
     entry = Catalog(context.obj.home.create().root).add(file, name=name)
-    out().print(f"{entry}; llmos model use {entry.name} makes it the processor", markup=False)
+    out().print(f"{entry}; {_use_of(entry)}", markup=False)
 
 
 @app.command()

@@ -80,7 +80,7 @@ def _content(data: bytes) -> Row:
 def put_in(
     home: Home, owner: str, source: str, path: str, tags: Sequence[str], label: str, *, as_json: bool
 ) -> int:  # fmt: skip
-    """`llmos fs put`; 2 when something was left out."""
+    """`llmos fs put`; 2 when something could not be put."""
     with _bar("reading") as on_step:
         told = use(
             home, "fs.put", on_step, owner=owner, source=_absolute(source), path=path, label=label, tags=list(tags)
@@ -93,7 +93,7 @@ def put_in(
         out().print(Text(one_line(f"{what}, {in_bytes(told['bytes'])}")))
         for row in told["skipped"]:
             err().print(Text(one_line(f"left out: {row['name']}: {row['why']}")), soft_wrap=True)
-    return BadInput.exit_code if told["skipped"] else 0
+    return BadInput.exit_code if any(row["failed"] for row in told["skipped"]) else 0
 
 
 def get_out(
@@ -126,7 +126,7 @@ def find_files(
         err().print("nothing is found", style="dim")
     else:
         for place, hit in enumerate(hits, 1):
-            out().print(Text.assemble((f"{place:2}. ", "bold"), (one_line(hit["path"]), "bold"), _why(hit)))
+            out().print(Text.assemble((f"{place:2}. ", "bold"), (one_line(hit["path"]), "bold"), "  ", _why(hit)))
             if hit["text"]:
                 out().print(Text("    " + _excerpt(hit["text"])), soft_wrap=True)
 
@@ -135,7 +135,7 @@ def _why(hit: Row) -> Text:
     parts = [f"line {hit['line']}"] if hit["line"] else []
     parts += [f"{name} {hit[key]:.2f}" for name, key in _REASONS if hit[key] > 0]
     parts += [f"tags {' '.join(hit['tags'])}"] if hit["tags"] else []
-    return Text(one_line("  " + ", ".join(parts)), style="cyan")
+    return Text(one_line(", ".join(parts)), style="cyan")
 
 
 _REASONS = (("words", "words"), ("meaning", "similarity"), ("name", "named"))

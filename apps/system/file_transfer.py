@@ -71,11 +71,11 @@ def put(tree: FileTree, source: str, path: str, label: str, tags: Sequence[str],
         except (BadPath, OSError, BadInput) as problem:
             if not file.below:  # the one that was named
                 raise
-            skipped.append({"name": str(file.path), "why": _why(problem)})
+            skipped.append({"name": str(file.path), "why": _why(problem), "failed": True})
         done += file.size
         if len(together) >= _TOGETHER or file.size > _BLOCK or number == len(files):
             wrong = _made(tree, together)
-            skipped += [{"name": name, "why": fault.message} for name, fault in wrong.items()]
+            skipped += [{"name": name, "why": fault.message, "failed": True} for name, fault in wrong.items()]
             kept += [name for name in together if name not in wrong]
             together = {}
     return {"path": path, "files": kept, "bytes": total, "skipped": skipped}
@@ -123,12 +123,12 @@ def _sources(source: Path) -> tuple[list[_Source], list[Row]]:
     skipped: list[Row] = []
     for place, folders, names in os.walk(source):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
+        for name in sorted([*names, *(folder for folder in folders if Path(place, folder).is_symlink())]):
             file = Path(place, name)
             if name.startswith("."):
                 continue
             if file.is_symlink() or not file.is_file():
-                skipped.append({"name": str(file), "why": "a link or no regular file"})
+                skipped.append({"name": str(file), "why": "a link or no regular file", "failed": False})
             else:
                 files.append(_Source(file.relative_to(source).as_posix(), file, file.stat().st_size))
     if not files:

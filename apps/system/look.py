@@ -166,16 +166,6 @@ def _call_cells(start: float, row: Row) -> list[Any]:
     return [row["n"], f"+{row['asked'] - start:.2f}s", took, row["call"], said]
 
 
-def page_lines(view: Row) -> Group:
-    """Every page with its first words, in the order of the window."""
-    head = f"{view['used']} of {view['window']} tokens, {view['faults']} faults, {view['evictions']} evictions"
-    rows = [
-        (p["handle"], p["role"], p["kind"], p["tokens"], "in" if p["resident"] else "out", _cut(p["text"]))
-        for p in view["pages"]
-    ]
-    return Group(Text(head, style="dim"), rows_table(("page", "role", "kind", "tokens", "", ""), rows))
-
-
 def _short(value: Any) -> str:
     return "" if not value else _cut(json.dumps(value, ensure_ascii=False))
 

@@ -31,9 +31,10 @@ from ...memory.files import FileStore
 from ...memory.ingest.library import Library
 from ...memory.recall import Recall
 from ...memory.records import Records
-from . import checkpoints, file_services, memory_services
-from .boot import files_on, recall_on
+from . import checkpoints, file_services, housekeeping, memory_services
+from .boot import Running, files_on, recall_on
 from .client import NotRunning, request
+from .embedders import chosen_embedder
 from .home import Home, HomeLock
 
 Json = Any
@@ -71,6 +72,8 @@ SERVICES: dict[str, Service] = {
     "memory.export": memory_services.export,
     "memory.import": memory_services.take_in,
     "memory.stats": memory_services.stats,
+    "memory.check": memory_services.check,
+    "memory.rebuild": memory_services.rebuild,
     "fs.ls": file_services.ls,
     "fs.cat": file_services.cat,
     "fs.put": file_services.put,
@@ -86,7 +89,14 @@ SERVICES: dict[str, Service] = {
     "fs.check": file_services.check,
     "process.checkpoint": checkpoints.write,
     "process.restore": checkpoints.read,
+    "gc": housekeeping.gc,
 }
+
+
+def stores_of(running: Running) -> Stores:
+    """Those of the llmos in this program."""
+    parts, new_pid = running.machine.parts, running.machine.table.new_pid
+    return Stores(running.home, parts.database, parts.recall, parts.files, new_pid, running.model)
 
 
 @contextmanager
@@ -97,7 +107,8 @@ def opened(home: Home) -> Iterator[Stores]:
         with translated():
             database = Database(home.database)
             undo.callback(database.close)
-            recall = recall_on(home, database)
+            embedder = undo.enter_context(chosen_embedder(home.root))
+            recall = recall_on(home, database, embedder)
             undo.callback(recall.close)
             files = files_on(home, database, lambda what, share: None)
             pids = count(Records(database).next_pid())
@@ -115,8 +126,8 @@ def use(home: Home, name: str, on_step: Callable[[dict[str, Json]], None] | None
         try:
             with opened(home) as stores:
                 return _here(begin(stores, name, fields), on_step)
-        except HomeHeld:  # by one that begins or ends, and will answer, or be gone, in a moment
-            if time.monotonic() > limit:
+        except HomeHeld as held:  # by one that begins or ends, and will answer, or be gone, in a moment
+            if not held.details["serves"] and time.monotonic() > limit:
                 raise
             time.sleep(_AGAIN)
 

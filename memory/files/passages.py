@@ -137,7 +137,7 @@ def passages(node: int, text: str) -> list[Passage]:
         nonlocal lines, begin, count
         if count:
             meta = {"node": node, "line": begin}
-            found.append(Passage("\n".join(lines), key(node, len(found)), title=heading, meta=meta))
+            found.append(Passage("\n".join(lines).rstrip(), key(node, len(found)), title=heading, meta=meta))
         lines, begin, count = [], after, 0
 
     for number, line in enumerate(text.splitlines(), 1):

@@ -2,7 +2,7 @@
 
     {"llmos": "memory", "version": 1, "owner", "app", "written"}
     {"collection", "passage": {key, text, title, source, tags, meta, label}}
-    {"collection", "source": {name, kind, digest, size, mtime_ns, tags, label, recipe, added, seen}}
+    {"collection", "source": {name, kind, content, size, mtime_ns, tags, label, recipe, added, seen}}
     {"holds": [[key, title, meta], …]}                                   of the source above it, any number of lines
     {"end": {"passages", "sources", "digest"}}                           the digest is that of the lines before it
 
@@ -29,7 +29,7 @@ VERSION = 1
 _TOGETHER = 400  # passages read or written together
 _LONGEST = 2**26  # bytes of a line that is taken in
 _OF_A_PASSAGE = ("key", "text", "title", "source", "tags", "meta", "label")
-_SET = ("kind", "digest", "size", "mtime_ns", "added", "seen")  # when the reading of a source ends
+_SET = ("kind", "content", "size", "mtime_ns", "added", "seen")  # when the reading of a source ends
 _OF_A_SOURCE = ("name", "tags", "label", "recipe", *_SET)
 
 

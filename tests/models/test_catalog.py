@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from llmos.models import catalog
-from llmos.models.catalog import EMBEDDED, Catalog
+from llmos.models.catalog import EMBEDDED, SHIPPED, Catalog
 from llmos.models.faults import Damaged, Full, ModelFault, NoSuchModel, Unsupported
 
 Maker = Callable[..., Path]
@@ -178,3 +178,28 @@ def test_the_recorded_hash_is_that_of_the_embedded_file(tmp_path: Path) -> None:
     entry = Catalog(tmp_path).get()
     assert entry.sha256 == catalog.hash_of(entry.path)
     assert (entry.format, entry.context, entry.card.licence) == ("Q4_1", 8192, "apache-2.0")
+
+
+def test_a_model_that_embeds_can_be_the_embedder(home: Catalog, make_model: Maker) -> None:
+    assert (home.embedder(), home.chosen_embedder) == (None, SHIPPED)
+    entry = home.add(make_model("small.gguf", architecture="bert"), name=SHIPPED)
+    assert entry.name != SHIPPED
+    assert home.embed_with(entry.name) == home.embedder() == entry
+    assert home.get().name == EMBEDDED
+    with pytest.raises(Unsupported, match="writes text"):
+        home.embed_with(EMBEDDED)
+    with pytest.raises(NoSuchModel, match="not in the catalog"):
+        home.embed_with(str(entry.path))
+    assert home.embed_with(SHIPPED) is home.embedder() is None
+    home.embed_with(entry.name)
+    home.remove(entry.name)
+    assert home.embedder() is None
+
+
+def test_an_embedder_whose_file_is_gone(home: Catalog, make_model: Maker) -> None:
+    entry = home.add(make_model("small.gguf", architecture="bert"))
+    home.embed_with(entry.name)
+    entry.path.unlink()
+    with pytest.raises(NoSuchModel, match="is gone") as caught:
+        home.embedder()
+    assert f"embedder use {SHIPPED}" in caught.value.hint

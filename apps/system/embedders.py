@@ -1,0 +1,50 @@
+"""Which embedder makes the vectors of memory: the shipped one, or a model of the catalog that the user chose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...memory.embedder import Embedder, StaticEmbedder
+from ...models.catalog import Catalog
+from .ending import held_back
+
+if TYPE_CHECKING:
+    from ...models.catalog import Entry
+
+SHIPPED = Path(__file__).parents[2] / "models" / "shipped" / "embedder.npz"
+
+OnProgress = Callable[[str, float], None]
+
+
+@contextmanager
+def chosen_embedder(home: Path, on_progress: OnProgress | None = None) -> Iterator[Embedder]:
+    """The embedder of a home, until the block is left. A model is loaded on trial first, as every model is."""
+    entry = Catalog(home).embedder()
+    if entry is None:
+        yield shipped()
+        return
+    from ...models.embedding import GGUFEmbedder
+    from ...models.prepare import probe_load
+
+    probe_load(entry.path, home, on_progress)
+    with held_back():
+        embedder = GGUFEmbedder(entry.path, name=vectors_of(entry))
+    try:
+        yield embedder
+    finally:
+        embedder.close()
+
+
+@cache
+def shipped() -> StaticEmbedder:
+    """It never changes, so a program that boots again need not read it again."""
+    return StaticEmbedder(SHIPPED)
+
+
+def vectors_of(entry: Entry) -> str:
+    """The name of a model's vectors: another file under the same name makes others."""
+    return f"{entry.name}@{entry.sha256[:12]}"
