@@ -2,7 +2,7 @@
     python benchmarks/vectors.py [--count 1000000] [--data FOLDER] [--index clusters|chroma] [--home FOLDER] [--json]
 
 The vectors are those of real texts: all that ``--data`` holds in JSON, JSON lines and plain text, in windows of one
-and of three sentences, each once; where that is not enough, the same again with noise (cosine of about 0.9 to the original).
+and of three sentences, each once; where that is not enough, the same again with noise (cosine of some 0.9).
 Queries are windows that were set aside. Without ``--data`` the sample documents of this repository are used, and the
 noise does nearly all. Storing and embedding are timed apart: what is remembered here are short stand-ins for the texts.
 """
