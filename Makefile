@@ -39,7 +39,7 @@ types: setup
 	cd build && MYPYPATH=types ../$(BIN)/mypy --config-file ../pyproject.toml $(FOLDERS:%=-p llmos.%)
 
 unit: setup       ## the tests that need no model and no other program: under 20 seconds
-	$(BIN)/python -m pytest -q -n 2 -m "not model and not packaging and not programs"
+	$(BIN)/python -m pytest -q -n 2 -m "not model and not packaging and not programs and not long"
 
 docs: setup       ## write docs/syscalls.md anew from the table
 	$(BIN)/python -m llmos.syscalls.manual > docs/syscalls.md

@@ -13,16 +13,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from ..memory import mail
-from ..memory.context import Context, Measure
+from ..memory.context import Context
 from ..memory.database import Database
 from ..memory.embedder import Embedder
 from ..memory.faults import MemoryFault
-from ..memory.files import FileTree
+from ..memory.files import FileStore, FileTree
 from ..memory.journal import Journal, Write, entries
 from ..memory.pageindex import PageIndex
 from ..memory.pages import PageStore
 from ..memory.recall import Recall
 from ..memory.records import Life, Record, Records
+from ..memory.rendering import Measure
 from ..models.engine import Engine
 from .errors import AppFailed, LimitExceeded, NotFound, OSFault, Terminated, Unavailable, from_dict
 from .files import ProcessFiles
@@ -41,7 +42,7 @@ Body = Callable[[Process], Coroutine[Any, Any, Any]]
 T = TypeVar("T")
 
 KILLED = 137
-QUOTA = 2**30  # bytes of one app's files
+QUOTA = 2**30  # bytes of one owner's files, see `FileStore`
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Parts:
     recall: Recall
     embedder: Embedder
     sandbox: Sandbox
+    files: FileStore
 
 
 @dataclass
@@ -102,7 +104,7 @@ class Machine:
         if parent is not None:
             parent.account.charge("children", 1)
         pid = self.table.new_pid()
-        files = self._files(owner, app, handed or {})
+        files = self._files(pid, owner, app, handed or {})
         account = Account(limits, parent.account if parent else None)
         process = Process(
             pid, app, owner, rights, account, limits, priority, output, Context(*self._window(pid)), files,
@@ -134,6 +136,7 @@ class Machine:
         process.mailbox.extend(mail.waiting(self.parts.database, record.pid))
         past = entries(self.parts.database, record.pid, above=life.saved_n)
         process.past = Replay(past, saved=life.saved_n > 0, counts=life.counts)
+        process.past.paused = lambda: not process.going.is_set()
         process.counts.update(process.past.counts)
         process.saved, process.aliases = life.saved, life.aliases
         if process.past.over:
@@ -155,7 +158,7 @@ class Machine:
         return Process(
             record.pid, record.app, record.owner, frozenset(life.rights), account, limits,
             Priority[record.priority.upper()], output, Context.restore(*self._window(record.pid)),
-            self._files(record.owner, record.app, handed), parent=record.parent, spawned=life.spawned,
+            self._files(record.pid, record.owner, record.app, handed), parent=record.parent, spawned=life.spawned,
             args=record.args, stdin=life.stdin, handed=handed, usage=usage, started_at=record.started, came_back=True,
         )  # fmt: skip
 
@@ -193,9 +196,8 @@ class Machine:
         parts = self.parts
         return parts.engine.info.window, parts.prompts.measure, PageStore(parts.database, pid)
 
-    def _files(self, owner: str, app: str, handed: Mapping[str, Path]) -> ProcessFiles:
-        own = FileTree(self.parts.home / "files" / owner / app, QUOTA)
-        return ProcessFiles(own, handed)
+    def _files(self, pid: int, owner: str, app: str, handed: Mapping[str, Path]) -> ProcessFiles:
+        return ProcessFiles(FileTree(self.parts.files, owner, app, pid), self.parts.recall, handed)
 
     def hand_in(self, process: Process, files: Mapping[str, Path]) -> None:
         """Hand more files to a living process: path in its tree, file on the host."""

@@ -1,5 +1,6 @@
 """From messages to the very tokens that the engine gets: template markup as control tokens, contents as plain text."""
 
+from array import array
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Protocol
@@ -7,6 +8,8 @@ from typing import Protocol
 from ..models.chat import ChatTemplate
 
 Messages = Sequence[tuple[str, str]]
+
+CACHED = 2048  # texts whose tokens are kept: of some thirty full windows
 
 
 class Encode(Protocol):
@@ -22,8 +25,9 @@ class Prompts:
     def __init__(self, template: ChatTemplate, encode: Encode) -> None:
         self.template = template
         self.encode = encode
-        self._cached: Callable[[str, bool], tuple[int, ...]] = lru_cache(4096)(
-            lambda text, markup: tuple(encode(text, markup=markup))
+        # As numbers of four bytes: a page of a window that changes slowly is asked for again with every prompt.
+        self._cached: Callable[[str, bool], array[int]] = lru_cache(CACHED)(
+            lambda text, markup: array("i", encode(text, markup=markup))
         )
 
     def tokens(self, messages: Messages, begin: str = "") -> list[int]:

@@ -18,6 +18,7 @@ from typing import Any
 from .faults import DamagedRow
 
 COLUMN = "digest"
+_STORED = 3  # how SQLite marks a column that it computes and stores
 
 Progress = Callable[[str, float], None]
 """Is told what is being done, and how far it is, from 0 to 1."""
@@ -64,11 +65,11 @@ def protected(connection: sqlite3.Connection) -> dict[str, tuple[str, list[str]]
     """The tables with digests: an expression that names a row, and the columns that its digest covers."""
     found = {}
     for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
-        rows = connection.execute(f"SELECT name, pk FROM pragma_table_xinfo('{table}')").fetchall()
-        names, keys = [name for name, _ in rows], [name for name, pk in sorted(rows, key=lambda row: row[1]) if pk]
-        if COLUMN in names and names != [COLUMN]:
-            names.remove(COLUMN)
-            found[table] = " || '/' || ".join(keys or ["rowid"]), names
+        rows = connection.execute(f"SELECT name, pk, hidden FROM pragma_table_xinfo('{table}')").fetchall()
+        keys = [name for name, pk, _ in sorted(rows, key=lambda row: row[1]) if pk]
+        if any(name == COLUMN and hidden == _STORED for name, _, hidden in rows):
+            columns = [name for name, _, _ in rows if name != COLUMN]
+            found[table] = " || '/' || ".join(keys or ["rowid"]), columns
     return found
 
 

@@ -7,25 +7,20 @@ end of the window. Pinned pages never leave. When something must leave, more doe
 nothing for many turns: the engine finds the prefix that it has computed.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 from .faults import Missing, TooLarge
-from .pages import Change, Header, Kind, Page, PageStore, Write, opening, shown
+from .fitting import fewest
+from .ledger import Ledger
+from .pages import Header, Kind, Page, PageStore, Write
 from .policies import DEFAULT, POLICIES
-from .portions import portions
+from .rendering import Measure, Message, Messages, Renderer, in_order
 from .stubs import Stubs
 
-Message = tuple[str, str]
-Messages = Sequence[Message]
-Measure = Callable[[Messages], int]
-
-PAGE = 384  # tokens that a page has at most, in a window of at least eight pages
-LEAST_PAGE = 64  # tokens below which no text is cut, however small the window
 LOW = 0.5  # of the room for pages that may leave: down to here they leave, once one has to
 BACK = 0.5  # of the same room: what a query may bring back
+NEAR = 0.85  # of the window: below that the sum of its pages' tokens tells that it is not full, and nothing is rendered
 LISTED = 100  # pages that are out, in a look
 
 
@@ -53,6 +48,7 @@ class ContextView:
     policy: str
     low: float
     stubs: str  # as they stand in the window
+    stub_tokens: int
 
 
 class Context:
@@ -73,14 +69,14 @@ class Context:
         self.faults = 0
         self.evictions = 0
         self.store = store
-        self._measure = measure
+        self._renderer = Renderer(window, measure)
         self._pages: dict[str, Page] = {}  # resident
         self._stubs = Stubs()
         self._clock = 0
         self._texts = 0
         self._version = 0  # counts what moved
-        self._clean()
-        self._gone: set[str] = set()  # dropped, and perhaps still in the store
+        self._ledger = Ledger()
+        self._told = (self._stubs, 0)  # stubs and their tokens
 
     @classmethod
     def restore(cls, window: int, measure: Measure, store: PageStore) -> "Context":
@@ -94,7 +90,7 @@ class Context:
         context._clock, context._texts, context._stubs = header.clock, header.texts, Stubs.of(header.stubs)
         context._pages = {page.handle: page for page in pages}
         for page in pages:
-            page.tokens = context._added(page.message)  # another model may read it now
+            page.tokens = context._renderer.added(page.message)  # another model may read it now
         return context
 
     # -- adding, fetching, dropping --
@@ -118,16 +114,23 @@ class Context:
         text = text.encode(errors="replace").decode()  # the store would refuse lone surrogates
         for handle in covers:
             self._lookup(handle)
-        new = self._made(role, text, kind, label, importance, tuple(covers))
-        pages = sorted([*self._pages.values(), *new], key=_order)
-        leave, stubs = self._fit(pages, self.window, (), new=len(new))
+        whole = Page(
+            f"p{self._texts + 1}", role, kind, text, 0, self._clock + 1, label, importance=importance,
+            covers=tuple(covers),
+        )  # fmt: skip
+        new = self._renderer.cut(whole)
+        pages = in_order([*self._pages.values(), *new])
+        late = [page.handle for page in reversed(new)] if not kind.pinned else []
+        leave, stubs = list[Page](), self._stubs
+        if sum(page.tokens for page in pages) + self._stub_tokens() > self.window * NEAR:
+            leave, stubs = self._fit(pages, self.window, (), late, len(new))
         admit(len(new))
         self.store.put(leave)  # what is not in the store must not leave
         self._texts += 1
         self._clock = new[-1].place
         self._pages |= {page.handle: page for page in new}
-        self._dirty |= {page.handle for page in new}
-        self._covered += [(new[0].handle, handle) for handle in covers]
+        self._ledger.touched(page.handle for page in new)
+        self._ledger.covered(new[0].handle, covers)
         self._evict(leave, stubs)
         return new
 
@@ -147,16 +150,11 @@ class Context:
     def drop(self, handle: str) -> int:
         """Remove a page, or all parts of a text, for good; the number of pages."""
         found = self._lookup(handle)
-        handles = {page.handle for page in found}
-        self._gone = self.store.present(self._gone) | handles
-        self._dropped += handles
-        self._dirty -= handles
+        self._ledger.dropped(found, self.store.present(self._ledger.gone))
         for page in found:
-            self._left.pop(page.handle, None)
             if self._pages.pop(page.handle, None) is None:
                 self.out -= 1
-            self._bared += [(handle, page.handle) for handle in page.covers]
-        self._stubs = self._stubs.without(handles)
+        self._stubs = self._stubs.without({page.handle for page in found})
         self._version += 1
         return len(found)
 
@@ -169,7 +167,7 @@ class Context:
         self.policy = self.policy if policy is None else policy
         self.low = self.low if low is None else low
         self.compact = self.compact if compact is None else compact
-        self._header_changed = True
+        self._ledger.header()
 
     # -- prompts --
 
@@ -185,7 +183,7 @@ class Context:
         room = self.window - reserve
         if not whole:
             back = self._affordable(back, room, extra)
-        coming = self._coming(back)
+        coming = self._renderer.coming(back, self._clock)
         pages = [*self._resident(), *coming]
         leave, stubs = self._fit(pages, room, extra, keep=whole or [page.handle for page in back])
         gone = {page.handle: None for page in leave}
@@ -193,7 +191,7 @@ class Context:
             tokens = {page.handle: page.tokens for page in pages}
             left = sum(tokens[handle] for handle in whole if handle not in gone)
             raise TooLarge(sum(tokens[handle] for handle in whole), left, "what is to be in together")
-        messages = [*self._messages([p for p in pages if p.handle not in gone], stubs), *extra]
+        messages = [*self._renderer.messages([p for p in pages if p.handle not in gone], stubs), *extra]
         coming = [page for page in coming if page.handle not in gone]
         return Plan(messages, tuple(gone), tuple(coming), stubs, self._version)
 
@@ -223,14 +221,15 @@ class Context:
 
     def view(self, out: int = LISTED) -> ContextView:
         """Pages in the order of the window, copies, and of those that are out the last ``out`` before them."""
-        away = [page for page in self.store.out(list(self._pages), out + len(self._gone)) if self._is_out(page)]
+        away = [page for page in self.store.out(list(self._pages), out + len(self._ledger.gone)) if self._is_out(page)]
         resident = self._resident()
-        pages = sorted([*away[max(0, len(away) - out) :], *(replace(page) for page in resident)], key=_order)
-        used = self._tokens(self._messages(resident, self._stubs))
-        stubs = "".join(text for _, text in self._stubs.messages(self.window))
+        pages = in_order([*away[max(0, len(away) - out) :], *(replace(page) for page in resident)])
+        used = self._renderer.size(resident, self._stubs)
+        stubs = self._stubs.messages(self.window)
         return ContextView(
-            self.window, used, tuple(pages), self.out, self.faults, self.evictions, self.policy, self.low, stubs
-        )
+            self.window, used, tuple(pages), self.out, self.faults, self.evictions, self.policy, self.low,
+            "".join(text for _, text in stubs), self._stub_tokens(),
+        )  # fmt: skip
 
     def resident(self) -> frozenset[str]:
         """Handles of the pages in the window."""
@@ -240,18 +239,14 @@ class Context:
 
     def changes(self) -> Write | None:
         """The writing of what changed since the last call, in values of its own; None when nothing did."""
-        if not (self._header_changed or self._dirty or self._left or self._dropped or self._all):
-            return None
-        pages = list(self._pages.values()) if self._all else [self._pages[handle] for handle in self._dirty]
         header = Header(
             self.policy, self.low, self.compact, self._clock, self._texts, self.out, self.faults, self.evictions,
             self._stubs.plain(),
         )  # fmt: skip
-        change = Change(
-            header, (*pages, *self._left.values()), tuple(self._gone if self._all else self._dropped),
-            tuple(self._covered), tuple(self._bared), tuple(self._pages) if self._all else None,
-        )  # fmt: skip
-        self._clean()
+        change = self._ledger.read(header, self._pages)
+        if change is None:
+            return None
+        self._ledger = Ledger(self._ledger.gone)
         return self.store.write(change)
 
     def dirty_all(self) -> None:
@@ -259,62 +254,24 @@ class Context:
 
         Of a page that left meanwhile it may be forgotten where it stood and what sums it up.
         """
-        self._all = True
+        self._ledger.everything()
 
     def close(self) -> None:
         """Give the memory back; what is in the store goes with the record of the process's end."""
         self._pages.clear()
-        self._clean()
-
-    def _clean(self) -> None:
-        self._all = False
-        self._header_changed = False
-        self._dirty: set[str] = set()
-        self._left: dict[str, Page] = {}
-        self._dropped: list[str] = []
-        self._covered: list[tuple[str, str]] = []  # (summary, page)
-        self._bared: list[tuple[str, str]] = []  # (page, summary that is gone)
+        self._ledger = Ledger()
 
     # -- moving --
-
-    def _made(
-        self, role: str, text: str, kind: Kind, label: str, importance: float, covers: tuple[str, ...]
-    ) -> list[Page]:
-        """The pages of a text, not yet in the window."""
-        limit = min(PAGE, max(LEAST_PAGE, self.window // 8))
-        parts = portions(text, lambda part: self._added((role, part)) <= limit)
-        largest = max(self._tokens([(role, part)]) for part in parts)
-        if largest >= self.window:
-            raise TooLarge(largest, self.window - 1, "the page")
-        name = f"p{self._texts + 1}"
-        pages = []
-        for number, part in enumerate(parts, 1):
-            handle, part_of = (name, "") if len(parts) == 1 else (f"{name}.{number}", name)
-            place = self._clock + number
-            pages.append(Page(
-                handle, role, kind, part, self._added((role, part)), place, label, opening=opening(part),
-                importance=importance, part_of=part_of, covers=covers if number == 1 else (), touched=place,
-            ))  # fmt: skip
-        return pages
-
-    def _coming(self, back: Iterable[Page]) -> list[Page]:
-        """Copies of pages as they stand at the end of the window, in the order in which they were said."""
-        coming = []
-        for number, page in enumerate(sorted(back, key=lambda p: p.place), 1):
-            new = replace(page, resident=True, recalled=True, place=self._clock + number)
-            new.tokens = self._added(new.message)
-            coming.append(new)
-        return coming
 
     def _affordable(self, back: Sequence[Page], room: int, extra: Messages) -> list[Page]:
         """As many of the best as fit into their share of the room."""
         if not back:
             return []
         pinned = [page for page in self._resident() if page.kind.pinned]
-        left = BACK * (room - self._tokens([*self._messages(pinned, Stubs()), *extra]))
+        left = BACK * (room - self._renderer.size(pinned, Stubs(), extra))
         taken = []
         for page in back:
-            left -= self._coming([page])[0].tokens
+            left -= self._renderer.coming([page], self._clock)[0].tokens
             if left < 0:
                 break
             taken.append(page)
@@ -328,42 +285,39 @@ class Context:
         ``keep`` are the last to leave, the first named last of all, and not for the low-water mark; ``new`` of the
         pages are neither in nor out yet.
         """
-        if self._size(pages, self._stubs, extra) <= room:
+        if self._renderer.size(pages, self._stubs, extra) <= room:
             return [], self._stubs
         kept = {page.handle: page for page in pages if page.handle in keep and not page.kind.pinned}
         order = [p for p in POLICIES[self.policy]([p for p in pages if not p.kind.pinned]) if p.handle not in kept]
         soon = len(order)
         order += [kept[handle] for handle in reversed(keep) if handle in kept]
         stay = {page.handle for page in pages} - {page.handle for page in order}
-        floor = self._size([page for page in pages if page.handle in stay], Stubs(), extra)
+        floor = self._renderer.size([page for page in pages if page.handle in stay], Stubs(), extra)
         if floor > room:
             raise TooLarge(floor, max(room, 0), "what must stay in the window")
 
+        handles = {page.handle for page in pages}
+
         def stubs(count: int) -> Stubs:
-            return self._stubs_after(order[:count], {page.handle for page in pages}, new)
+            return self._stubs_after(order[:count], handles, new)
 
-        @cache
-        def size(count: int) -> int:
+        def size(count: int, told: bool) -> int:
             gone = {page.handle for page in order[:count]}
-            return self._size([p for p in pages if p.handle not in gone], stubs(count), extra)
+            rest = [page for page in pages if page.handle not in gone]
+            return self._renderer.size(rest, stubs(count) if told else Stubs(), extra)
 
-        for limit, most in ((floor + int(self.low * (room - floor)), soon), (room, len(order))):
-            # The more leave, the less is left; but a part that leaves from amid its text cuts one message in two.
-            count = bisect_left(range(most), True, key=lambda n, limit=limit: size(n) <= limit)  # type: ignore[misc]
-            count = next((n for n in range(count, most + 1) if size(n) <= limit), most + 1)
-            if count <= most:
-                return order[:count], stubs(count)
-        return order, Stubs()  # not even the stubs fit beside what must stay
+        goal = floor + int(self.low * (room - floor))
+        count, told = fewest(size, soon=soon, late=len(order) - soon, goal=goal, room=room)
+        return order[:count], stubs(count) if told else Stubs()
 
     def _evict(self, pages: list[Page], stubs: Stubs) -> None:
         for page in pages:
             page.resident, page.text = False, ""
-            self._left[page.handle] = self._pages.pop(page.handle)
-            self._dirty.discard(page.handle)
+            self._ledger.left(self._pages.pop(page.handle))
         self.out += len(pages)
         self.evictions += len(pages)
         self._version += 1
-        self._header_changed |= stubs != self._stubs
+        self._ledger.header(stubs != self._stubs)
         self._stubs = stubs
 
     def _stubs_after(self, leaving: Sequence[Page], pages: Collection[str], new: int = 0) -> Stubs:
@@ -375,8 +329,7 @@ class Context:
     def _touch(self, page: Page) -> None:
         self._clock += 1
         page.touched = self._clock
-        self._dirty.add(page.handle)
-        self._left.pop(page.handle, None)
+        self._ledger.touched([page.handle])
 
     # -- looking --
 
@@ -391,27 +344,13 @@ class Context:
         return sorted(found.values(), key=lambda page: page.number)
 
     def _is_out(self, page: Page) -> bool:
-        return page.handle not in self._pages and page.handle not in self._gone
+        return page.handle not in self._pages and page.handle not in self._ledger.gone
+
+    def _stub_tokens(self) -> int:
+        if self._told[0] is not self._stubs:
+            messages = self._stubs.messages(self.window)
+            self._told = (self._stubs, sum(self._renderer.added(message) for message in messages))
+        return self._told[1]
 
     def _resident(self) -> list[Page]:
-        return sorted(self._pages.values(), key=_order)
-
-    def _messages(self, pages: Sequence[Page], stubs: Stubs) -> list[Message]:
-        """What stands still, then the stubs, then the rest."""
-        front = [page for page in pages if page.kind.pinned]
-        return [*shown(front), *stubs.messages(self.window), *shown(page for page in pages if not page.kind.pinned)]
-
-    def _size(self, pages: Sequence[Page], stubs: Stubs, extra: Messages) -> int:
-        return self._tokens([*self._messages(pages, stubs), *extra])
-
-    def _tokens(self, messages: Messages) -> int:
-        return self._measure(messages) if messages else 0  # a template cannot show nothing
-
-    def _added(self, message: Message) -> int:
-        """What it adds to a prompt: alone, the answer's beginning and the template's own system message would count."""
-        return self._measure([message, message]) - self._measure([message])
-
-
-def _order(page: Page) -> tuple[bool, bool, int]:
-    """System pages, then pinned ones, then the rest: what is stable stands in front, so its prefix can be reused."""
-    return (page.kind is not Kind.SYSTEM, not page.kind.pinned, page.place)
+        return in_order(self._pages.values())

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 Connect = Callable[..., sqlite3.Connection]
 """Makes a connection from what `sqlite3.connect` takes."""
 
+_RESTORE = "restore a backup; llmos doctor lists all that is damaged"
 _SALVAGE = "restore a backup; `llmos doctor --salvage` goes on without what is lost, and keeps a copy"
 
 
@@ -52,35 +53,38 @@ class Database:
         self._writer_thread: int | None = None  # the thread that is in a transaction
         if read_only and not path.exists():
             raise Missing(f"{path} is not there", hint="nothing has run in this home yet")
-        with _translated(path), ExitStack() as undo:
-            examine = not read_only and self._left(path)
+        with reading(path), ExitStack() as undo:
+            examine = self._left(path)
             self._writer = self._reader = self._opened("?mode=ro" if read_only else "")
             undo.callback(self._writer.close)
             if examine and (wrong := next(checks.examine(self._writer, progress), "")):
-                raise Damaged(f"{path} is damaged: {wrong}", hint="restore a backup; llmos doctor lists all of it")
-            self._prepare(examine)
+                raise Damaged(f"{path} is damaged: {wrong}", hint=_RESTORE)
+            self._prepare()
             if not read_only and path.name != ":memory:":
                 self._reader = self._opened("")
                 self._reader.execute("PRAGMA query_only = ON")
             undo.pop_all()
 
     def _left(self, path: Path) -> bool:
-        """Whether the store has to be gone through, for the way in which it was left; no longer sealed after that."""
+        """Whether the store has to be gone through, for the way in which it was left."""
         if wal.left_open(path):
-            if lost := wal.forgotten(path):
+            if lost := wal.forgotten(path):  # also where it is only read: to read it is to forget
                 raise Damaged(f"{wal.beside(path)} is damaged: {lost}", hint=_SALVAGE)
-            return True
-        self.suspect = seal.intact(path) is False
-        return self.suspect
+            return not self._read_only
+        if self._read_only:
+            return False
+        intact = seal.intact(path)
+        self.suspect = intact is False
+        return not intact and path.exists() and path.stat().st_size <= seal.LARGEST
 
     def _opened(self, mode: str) -> sqlite3.Connection:
         connection = self._connect(
-            f"file:{_quoted(self.path)}{mode}", uri=True, check_same_thread=False, isolation_level=None, timeout=5.0
+            f"file:{quoted(self.path)}{mode}", uri=True, check_same_thread=False, isolation_level=None, timeout=5.0
         )
         checks.install(connection)
         return connection
 
-    def _prepare(self, examined: bool) -> None:
+    def _prepare(self) -> None:
         version: int = self._writer.execute("PRAGMA user_version").fetchone()[0]
         known = scripts()
         if version > len(known):
@@ -96,11 +100,14 @@ class Database:
             seal.take_off(self.path)
         except OSError as problem:
             raise Full(f"{self.path} cannot be written: {problem.strerror}", hint="check the permissions") from problem
+        if self._writer.execute("PRAGMA auto_vacuum").fetchone()[0] == 0:
+            self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")  # pages that fall free can be given back
+            if version:  # a store of the first versions is made anew for that, unless the disk is too full
+                with suppress(sqlite3.OperationalError):
+                    self._writer.execute("VACUUM")
         self._writer.execute("PRAGMA journal_mode = WAL")
         self._writer.execute("PRAGMA synchronous = FULL")
-        if (
-            examined
-        ):  # no frame of an earlier run stays in the log, where the next look would take it for one of this run
+        if wal.left_open(self.path):  # its frames go, or the next look would take them for those of this run
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for number, script in enumerate(known[version:], version + 1):
             self._writer.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;")
@@ -124,7 +131,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing; on disk when the block is left. Blocks of the same thread nest into one."""
-        with self._writing, _translated(self.path):
+        with self._writing, translated(self.path):
             if self._writer_thread is not None:
                 yield self._writer
                 return
@@ -151,14 +158,14 @@ class Database:
     @contextmanager
     def _for_reading(self) -> Iterator[sqlite3.Connection]:
         within = self._writer_thread == threading.get_ident() or self._reader is self._writer
-        with self._writing if within else self._reading, _translated(self.path):
+        with self._writing if within else self._reading, reading(self.path):
             yield self._writer if within else self._reader
 
     def check(self, progress: checks.Progress = checks.unwatched) -> list[str]:
         """All that is wrong with the store, see `checks.examine`; empty when it is sound. Others go on meanwhile."""
         own = self._writer if self.path.name == ":memory:" else self._opened("?mode=ro")
         try:
-            with _translated(self.path):
+            with reading(self.path):
                 return list(checks.examine(own, progress))
         except Damaged as damage:  # too far gone to be gone through
             return [damage.message]
@@ -182,17 +189,28 @@ class Database:
                 seal.put(self.path)
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """A path as it stands in a URI of SQLite's."""
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
     """SQLite's errors in our own words; by code, since its messages change."""
     try:
         yield
     except sqlite3.Error as problem:
         raise _fault(path, problem) from problem
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """The same for what only reads: there a text that is no UTF-8, also a message of SQLite's, is damage too."""
+    try:
+        with translated(path):
+            yield
+    except UnicodeDecodeError as problem:
+        raise Damaged(f"{path} is damaged: {problem}", hint=_RESTORE) from problem
 
 
 def _fault(path: Path, problem: sqlite3.Error) -> MemoryFault:
@@ -202,7 +220,7 @@ def _fault(path: Path, problem: sqlite3.Error) -> MemoryFault:
     if name.startswith(("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return Full(f"{path} cannot be written: {problem}", hint="free some room or check the permissions")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or _unreadable(problem):
-        return Damaged(f"{path} is damaged: {problem}", hint="restore a backup; llmos doctor lists what is damaged")
+        return Damaged(f"{path} is damaged: {problem}", hint=_RESTORE)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Held(f"{path} is being written by somebody else", hint="try again")
     raise problem  # a wrong statement is a bug

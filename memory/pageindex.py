@@ -12,17 +12,23 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .database import Database
 from .embedder import Embedder, Vectors
+from .fusion import SIMILARITY_SHARE
 from .keywords import K1, STOP_WORDS, TOKENIZE, B, prepared
-from .recall import SIMILARITY_SHARE
+from .portions import sentences
+from .vectors import similarities
 
 BATCH = 200  # pages indexed in one transaction: some 100 ms, in which all others wait
-LEAST = 0.3  # cosine from which on a page is found that shares no word with the query
+LEAST = 0.35  # cosine from which on a page is found that shares no word with the query
+CANDIDATES = 60  # pages whose sentences are looked at one by one: some 30 ms
+SENTENCE_SHARE = 0.6  # of a page's best sentence in its score; measured, see decision 0010
+SAME = 0.95  # cosine from which on two texts say the same
 _TURN_SECONDS = 0.001
 _WORD = re.compile(r"\w+")
 
@@ -56,13 +62,20 @@ class PageIndex:
             pages = self._load(pid)
             if pages is None or k < 1:
                 return []
-            near = np.einsum("ij,j->i", pages.vectors, self._embedder.embed([query])[0])  # in one order, see `vectors`
-            likely = self._by_words(pid, query, pages)
-            best = likely.max()
-            score = SIMILARITY_SHARE * near + ((1 - SIMILARITY_SHARE) * likely / best if best > 0 else 0)
+            vector = self._embedder.embed([query])[0]
+            rarity, likely = self._by_words(pid, query, pages)
+            near = similarities(pages.vectors, vector)
+            score = (1 - SIMILARITY_SHARE) * _share(likely) + SIMILARITY_SHARE * near
             found = np.flatnonzero((likely > 0) | (near >= LEAST))
-            order = found[np.lexsort((pages.ids[found], -score[found]))][: k + len(skip)]
-            return self._handles(pages.ids[order].tolist(), skip)[:k]
+            order = found[np.lexsort((pages.ids[found], -score[found]))][: max(CANDIDATES, k) + len(skip)]
+            handles, texts = self._texts(pages.ids[order].tolist(), skip)
+            if not texts:
+                return []
+            by_sentence = self._by_sentence(texts, rarity, vector)
+            kept = [n for n, handle in enumerate(handles) if handle is not None]
+            fused = SENTENCE_SHARE * by_sentence + (1 - SENTENCE_SHARE) * score[order][kept]
+            best = _varied(np.argsort(-fused, kind="stable"), pages.vectors[order][kept], vector)[:k]
+            return [str(handles[kept[n]]) for n in best]
 
     def close(self) -> None:
         """Give back the private database."""
@@ -130,24 +143,64 @@ class PageIndex:
         vectors = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(rows), -1).astype(np.float32)
         return _Pages(np.array(ids, dtype=np.int64), np.array(words, dtype=np.float32), vectors)
 
-    def _by_words(self, pid: int, query: str, pages: _Pages) -> Vectors:
-        """BM25 within the process, see `keywords`."""
-        count, mean = len(pages.ids), max(1.0, float(pages.words.mean()))
-        scores = np.zeros(count, dtype=np.float32)
+    def _by_words(self, pid: int, query: str, pages: _Pages) -> tuple[dict[str, float], Vectors]:
+        """How rare each stem of the query is, and BM25 within the process, see `keywords`."""
+        rarity: dict[str, float] = {}
+        scores = np.zeros(len(pages.ids), dtype=np.float32)
         for _, term, _ in self._terms({1: query}):
             rows = self._database.rows("SELECT page, times FROM page_terms WHERE pid = ? AND term = ?", (pid, term))
-            if not rows:
-                continue
-            at = np.searchsorted(pages.ids, [page for page, _ in rows])
-            times = np.array([t for _, t in rows], dtype=np.float32)
-            rarity = math.log(1 + (count - len(rows) + 0.5) / (len(rows) + 0.5))
-            scores[at] += rarity * times * (K1 + 1) / (times + K1 * (1 - B + B * pages.words[at] / mean))
-        return scores
+            rarity[term] = math.log(1 + (len(pages.ids) - len(rows) + 0.5) / (len(rows) + 0.5))
+            if rows:
+                at = np.searchsorted(pages.ids, [page for page, _ in rows])
+                times = np.array([t for _, t in rows], dtype=np.float32)
+                scores[at] += rarity[term] * _weight(times, pages.words[at], float(pages.words.mean()))
+        return rarity, scores
 
-    def _handles(self, numbers: Sequence[int], skip: Collection[str]) -> list[str]:
-        sql = "SELECT id, handle FROM pages WHERE id IN (SELECT value FROM json_each(?))"
-        handles = dict(self._database.rows(sql, (json.dumps(numbers),)))
-        return [handles[number] for number in numbers if number in handles and handles[number] not in skip]
+    def _by_sentence(self, texts: Sequence[str], rarity: dict[str, float], vector: Vectors) -> Vectors:
+        """The best sentence of each text, by words and vector alike: a page may speak of much else besides."""
+        said = [(page, sentence) for page, text in enumerate(texts) for sentence in sentences(text) or [text]]
+        likely, words = np.zeros(len(said), dtype=np.float32), np.ones(len(said), dtype=np.float32)
+        terms = self._terms({number: sentence for number, (_, sentence) in enumerate(said)})
+        for number, _, times in terms:
+            words[number] += times
+        mean = float(words.mean())
+        for number, term, times in terms:
+            if term in rarity:
+                likely[number] += rarity[term] * float(_weight(np.float32(times), words[number], mean))
+        near = similarities(self._embedder.embed([sentence for _, sentence in said]), vector)
+        best = np.full(len(texts), -1, dtype=np.float32)
+        np.maximum.at(best, [page for page, _ in said], (_share(likely) + near) / 2)
+        return best
+
+    def _texts(self, numbers: Sequence[int], skip: Collection[str]) -> tuple[list[str | None], list[str]]:
+        """The handles, None for one that is skipped or has gone, and the texts of the others."""
+        sql = "SELECT id, handle, text FROM pages WHERE id IN (SELECT value FROM json_each(?))"
+        rows = {number: row for number, *row in self._database.rows(sql, (json.dumps(numbers),)) if row[0] not in skip}
+        handles = [rows[number][0] if number in rows else None for number in numbers]
+        return handles, [rows[number][1] for number in numbers if number in rows]
+
+
+def _varied(order: NDArray[np.int64], vectors: Vectors, query: Vectors) -> list[int]:
+    """The order, but last what says the same again as the query itself (it was asked before) or as one further up."""
+    seen, first, last = [query], list[int](), list[int]()
+    for n in order.tolist():
+        if similarities(np.array(seen), vectors[n]).max() >= SAME:
+            last.append(n)
+        else:
+            seen.append(vectors[n])
+            first.append(n)
+    return first + last
+
+
+def _weight(times: Any, words: Any, mean: float) -> Any:
+    """What a term counts in BM25, apart from how rare it is."""
+    return times * (K1 + 1) / (times + K1 * (1 - B + B * words / max(mean, 1.0)))
+
+
+def _share(scores: Vectors) -> Vectors:
+    """Each score as a share of the best."""
+    best = scores.max()
+    return scores / best if best > 0 else scores
 
 
 def _telling(text: str) -> list[str]:

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
+from .checks import verify
 from .database import Database
+from .faults import DamagedRow
 
 OPENING = 80  # characters of a page that stay in sight when it is out
 Write = Callable[[sqlite3.Connection], Any]
@@ -182,10 +184,11 @@ class PageStore:
 
         Pages of a call whose outcome was not recorded are removed: the call will be made again.
         """
-        row = self._database.one("SELECT state FROM contexts WHERE pid = ?", (self.pid,))
+        row = self._database.one("SELECT state, digest FROM contexts WHERE pid = ?", (self.pid,))
         if row is None:
             self.clear()
             return None
+        verify("contexts", self.pid, row[1], self.pid, row[0])
         header = Header(**json.loads(row[0]))
         self._database.run("DELETE FROM pages WHERE pid = ? AND place > ?", (self.pid, header.clock))
         rows = self._database.rows(f"{_ALL} WHERE pid = ? AND resident = 1 ORDER BY place", (self.pid,))
@@ -200,7 +203,11 @@ class PageStore:
 
 _HEAD = "INSERT INTO contexts VALUES (?, ?) ON CONFLICT (pid) DO UPDATE SET state = excluded.state"
 _COLUMNS = "handle, role, kind, label, tokens, place, touched, importance, resident, recalled, part_of, covers, text"
-_ALL = f"SELECT {_COLUMNS} FROM pages"
+_SOUND = (
+    "digest IS digest(id, pid, handle, role, kind, label, tokens, place, touched, importance, resident, recalled,"
+    " part_of, covers, summary, text)"
+)
+_ALL = f"SELECT {_COLUMNS}, pid, {_SOUND} FROM pages"
 _PUT = (
     f"INSERT INTO pages (pid, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (pid, handle) DO UPDATE SET resident = excluded.resident, recalled = excluded.recalled,"
@@ -222,7 +229,10 @@ def _values(pid: int, page: Page) -> tuple[Any, ...]:
 
 
 def _page(row: tuple[Any, ...]) -> Page:
-    handle, role, kind, label, tokens, place, touched, importance, resident, recalled, part_of, covers, text = row
+    *columns, pid, sound = row
+    handle, role, kind, label, tokens, place, touched, importance, resident, recalled, part_of, covers, text = columns
+    if not sound:
+        raise DamagedRow("pages", f"{pid}/{handle}")
     return Page(
         handle, role, Kind(kind), text, tokens, place, label, bool(resident), opening(text), importance, part_of,
         tuple(json.loads(covers)), touched, bool(recalled),

@@ -1,39 +1,31 @@
 """Passages that are remembered, and found again by words and by meaning.
 
-Text, vector and metadata of a passage are written in one transaction, and are durable when `Recall.remember` returns.
-A search scores words (`keywords`) and vectors (`vectors`) within one collection and fuses the two.
+What is remembered is durable when `Recall.remember` returns, or with the transaction that `Recall.remembering` was
+written in. A search scores words (`keywords`) and vectors (`vectors`) within the collections it is about, and fuses the
+two (`fusion`). What need not be done at once is done by a thread behind (`upkeep`).
 """
 
-import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import TypeVar
 
-import numpy as np
-
+from .checking import check, rebuild
 from .database import Database
-from .embedder import Embedder, Vectors
-from .keywords import Keywords, Matches
-from .passages import Hit, Passage, Row, Space, Why, find_space, large_spaces, make_space, sound, write_vectors
-from .vectors import BATCH, ExactIndex, Sidecar, VectorIndex, best, follow, similarities
+from .embedder import Embedder
+from .embedders import Embedders, Known
+from .faults import BadPath, DamagedRow
+from .follower import Follower
+from .fusion import DIVERSITY
+from .keywords import Keywords
+from .passages import Filter, Hit, Passage, Why, sound
+from .remembering import Forgetting, Remembering, UnderWay, sweep
+from .searching import Query, Searcher
+from .spaces import Space, SpaceVectors, find_space, find_spaces, hidden, large_spaces, make_space
+from .upkeep import Progress, Told, Upkeep
+from .vectors import VectorIndex
 
-__all__ = ["Hit", "Passage", "Recall", "Why"]
+__all__ = ["Forgetting", "Hit", "Passage", "Progress", "Recall", "Remembering", "Why"]
 
-T = TypeVar("T")
-
-CANDIDATES = 100  # passages that each of the two rankings puts forward
-
-# Share of similarity in the fused score; BM25, as a share of the best passage's, has the rest. On six sets every value
-# from 0.3 to 0.6 was within 0.004 nDCG@10 of the best, and reciprocal rank fusion 0.01 to 0.07 below: it gives the
-# weaker ranking as much say as the stronger one (figures: docs/decisions/0003-vector-index.md).
-SIMILARITY_SHARE = 0.4
-
-INDEX_FROM = 50_000  # passages in a collection from which on the index is asked, see the same page
-INDEX_STEP = 1_000  # passages by which one search moves the index on: about a quarter of a second
-FORGET_STEP = 200  # passages deleted in one transaction: some 50 ms, in which all others wait
-_TURN_SECONDS = 0.001  # between two such steps; a lock that is taken again at once is never another thread's
+INDEX_FROM = 50_000  # passages in a collection from which on the index is asked: docs/decisions/0011-recall.md
 
 
 class Recall:
@@ -51,36 +43,66 @@ class Recall:
         index_from: int = INDEX_FROM,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``index_factory`` is called when a collection first reaches ``index_from`` passages; without it, never."""
+        """Search by the vectors of ``embedder``; passages without one of it are embedded in the background.
+
+        ``index_factory`` is called when a collection first reaches ``index_from`` passages; without it, never.
+        """
         self._db = db
-        self._embedder = embedder
         self._index_from = index_from
         self._clock = clock
-        self._lock = threading.RLock()  # owns all below
         self._keywords = Keywords(db)
-        self._exact = ExactIndex()
-        self._sidecar = Sidecar(index_factory) if index_factory else None
-        self._embedded: set[int] = set()  # collections known to hold vectors of this embedder only
+        self._embedders = Embedders(db, embedder)
+        self._follower = Follower(index_factory) if index_factory else None
+        self._searcher = Searcher(db, self._keywords, self._embedders, self._follower, index_from)
+        self._under_way = UnderWay()
+        self._upkeep = Upkeep([self._sweep, lambda: self._embedders.steps(self._index_all), self._index])
+        if not self._embedders.complete or any(hidden(db)) or large_spaces(db, index_from):
+            self._upkeep.nudge()
+
+    # -- remembering and forgetting --
 
     def remember(self, passages: Sequence[Passage], *, owner: str, app: str, collection: str = "default") -> list[str]:
         """Store passages and return their handles, in order. All or none; doing it twice changes nothing.
 
         A passage whose key is there already replaces it. Raises `BadPath` where ``collection`` holds a slash.
         """
-        rows = [passage.row() for passage in passages]
-        with self._lock:
-            space = make_space(self._db, owner, app, collection)
-            _, new = _changes(space, rows)
-        made = self._embedded_rows(new)  # takes longest by far, and meanwhile others search
-        with self._lock:
-            gone, new = _changes(space, rows)  # another thread may have changed what is there
-            made |= self._embedded_rows([row for row in new if row not in made])
+        change = self.remembering(passages, owner=owner, app=app, collection=collection)
+        self._carry_out(change)
+        return change.handles
+
+    def remembering(
+        self, passages: Sequence[Passage], *, owner: str, app: str, collection: str = "default"
+    ) -> Remembering:
+        """The same up to the moment that makes it so: its ``write``, in the caller's transaction, then `settled`."""
+        space = make_space(self._db, owner, app, collection)
+        return Remembering(self._db, self._embedders, self._under_way, space, passages, self._clock())
+
+    def forget(self, handles: Iterable[str] = (), *, owner: str, app: str, collection: str | None = None) -> int:
+        """Delete the passages of these handles, and all of ``collection`` if given; the number deleted."""
+        change = self.forgetting(handles, owner=owner, app=app, collection=collection)
+        self._carry_out(change)
+        return change.count
+
+    def forgetting(
+        self, handles: Iterable[str] = (), *, owner: str, app: str, collection: str | None = None
+    ) -> Forgetting:
+        """The same up to the moment that makes it so: its ``write``, in the caller's transaction, then `settled`."""
+        whole = find_space(self._db, owner, app, collection) if collection is not None else None
+        return Forgetting(self._db, self._under_way, handles, whole, owner, app)
+
+    def settled(self, change: Remembering | Forgetting) -> None:
+        """A change was written, or will not be."""
+        change.close()
+        self._upkeep.nudge()
+
+    def _carry_out(self, change: Remembering | Forgetting) -> None:
+        try:
             with self._db.transaction() as connection:
-                space.delete(connection, gone)
-                created = self._clock()
-                ids = [space.insert(connection, row, created) for row in new]
-                write_vectors(connection, self._embedder.name, ids, [made[row] for row in new])
-        return [f"{space.name}/{row[0]}" for row in rows]
+                change.write(connection)
+        finally:
+            self.settled(change)
+
+    # -- finding --
 
     def search(
         self,
@@ -88,149 +110,122 @@ class Recall:
         *,
         owner: str,
         app: str,
-        collection: str = "default",
+        collection: str | None = "default",
         k: int = 5,
         tags: Iterable[str] = (),
+        any_tags: Iterable[str] = (),
         label: str | None = None,
+        labels: Iterable[str] = (),
         source: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        keys: Iterable[str] | None = None,
+        diversity: float = DIVERSITY,
     ) -> list[Hit]:
         """The ``k`` passages that fit best, best first, equal ones by key; any text is a valid query.
 
-        Only passages that bear all ``tags``, and ``label`` and ``source`` where given, take part in the ranking.
+        ``collection`` None means all collections of the owner and app. Only passages that bear all ``tags``, one of
+        ``any_tags`` and of ``labels``, and ``source``, have one of ``keys``, and were remembered between ``since`` and
+        ``until`` (seconds since the epoch), each where given, take part in the ranking. With ``diversity`` (0 to 1) a
+        passage gives way to a lesser one the more it repeats what is above it, or the more of that is from its source.
         """
-        query, tags = sound(query), list(tags)
-        with self._lock:
-            space = find_space(self._db, owner, app, collection)
-            if space is None or k < 1:
-                return []
-            self._embed_anew(space)
-            filtered = bool(tags) or label is not None or source is not None
-            allowed = space.matching(tags=tags, label=label, source=source) if filtered else None
-            matches = self._keywords.search(space.id, query, allowed)
-            vector = self._embedder.embed([query])[0]
-            nearest = self._nearest(space, vector, allowed, max(k, CANDIDATES))
-            return self._fuse(space, vector, matches, [key for key, score in nearest if score > 0], k)
+        spaces = self._spaces(owner, app, collection)
+        if not spaces or k < 1:
+            return []
+        borne = (*labels, *([label] if label is not None else ()))
+        among = None if keys is None else tuple(keys)
+        narrowed = Filter(tuple(tags), tuple(any_tags), borne, source, since, until, among)
+        return self._searcher.search(spaces, Query(query, k, narrowed, diversity))
 
     def get(self, handle: str, *, owner: str, app: str) -> Hit | None:
-        """The passage of a handle, or None where this owner and app have no such passage."""
+        """The passage of a handle, or None where this owner and app have no such passage. Raises `DamagedRow`."""
         collection, _, key = handle.partition("/")
-        with self._lock:
-            space = find_space(self._db, owner, app, collection)
-            ids = [number for number, _ in space.find([key]).values()] if space else []
-            return space.hits(ids)[ids[0]] if space and ids else None
+        space = find_space(self._db, owner, app, collection)
+        number = space.numbers([sound(key)]).get(sound(key)) if space else None
+        if space is None or number is None:
+            return None
+        if number not in (found := space.hits([number])):
+            raise DamagedRow("passages", number)
+        return found[number]
 
-    def forget(self, handles: Iterable[str] = (), *, owner: str, app: str, collection: str | None = None) -> int:
-        """Delete the passages of these handles, and all of ``collection`` if given; the number deleted.
+    def count(self, *, owner: str, app: str, collection: str | None = "default") -> int:
+        """Number of passages in a collection, or in all; 0 where there is no such collection."""
+        return sum(space.state()[0] for space in self._spaces(owner, app, collection))
 
-        Many are deleted step by step, and others search and remember in between: what they add stays, and what
-        ends the program meanwhile leaves the rest, whole, to be forgotten by the same call again.
+    def collections(self, *, owner: str, app: str) -> dict[str, int]:
+        """Name of each collection, and the number of passages in it."""
+        return {space.name: space.state()[0] for space in find_spaces(self._db, owner, app)}
+
+    def _spaces(self, owner: str, app: str, collection: str | None) -> list[Space]:
+        if collection is None:
+            return find_spaces(self._db, owner, app)
+        space = find_space(self._db, owner, app, collection)
+        return [space] if space else []
+
+    # -- embedders --
+
+    @property
+    def embedder(self) -> Embedder:
+        """The one whose vectors are searched."""
+        return self._embedders.active.embedder
+
+    def use(self, embedder: Embedder) -> None:
+        """Search by another embedder, once it has embedded everything; until then by the one before.
+
+        After a crash, open with the one that `active_name` names and call this again: it goes on where it was.
         """
-        count = 0
-        for part in _steps(list(handles)):
-            with self._lock, self._db.transaction() as connection:
-                for name, _, key in (handle.partition("/") for handle in part):
-                    if space := find_space(self._db, owner, app, name):
-                        count += space.delete(connection, [number for number, _ in space.find([key]).values()])
-        whole = find_space(self._db, owner, app, collection) if collection is not None else None
-        for numbers in _steps(whole.keys()) if whole else ():
-            with self._lock, self._db.transaction() as connection:
-                count += whole.delete(connection, numbers) if whole else 0
-        return count
+        self._embedders.use(embedder)
+        self._upkeep.nudge()
 
-    def count(self, *, owner: str, app: str, collection: str = "default") -> int:
-        """Number of passages in a collection; 0 where there is no such collection."""
-        with self._lock:
-            space = find_space(self._db, owner, app, collection)
-            return space.mark.count if space else 0
+    def drop(self, embedder: str) -> None:
+        """Delete the vectors of an embedder that is not used any more. Raises `BadPath` where it is used."""
+        if embedder in {known.embedder.name for known in self._embedders.all()}:
+            raise BadPath(f"the embedder {embedder} is in use", hint="use another one first")
+        for _ in self._embedders.drop(embedder):
+            pass
 
-    def sync(self) -> None:
-        """Bring the index in step with every collection that is large enough for it, however long that takes."""
-        with self._lock:
-            if self._sidecar is None:
-                return
-            for space in large_spaces(self._db, self._index_from):
-                self._embed_anew(space)
-                self._sidecar.sync(self._space_name(space), space)
+    # -- behind the back of those who search --
+
+    def progress(self) -> Progress | None:
+        """What is being done in the background; None while there is nothing to do."""
+        return self._upkeep.progress()
+
+    def sync(self, told: Told | None = None) -> None:
+        """Wait until nothing is left to do in the background: for after an import."""
+        self._upkeep.nudge()
+        self._upkeep.wait(told)
+
+    def check(self, told: Told | None = None) -> list[str]:
+        """Compare all that is stored with itself; what is wrong, a line each, and nothing where all is well."""
+        return check(self._db, self._embedders.active, self._embedders.complete, told)
+
+    def rebuild(self, told: Told | None = None) -> None:
+        """Make words, tags, counts, vectors and index anew from the passages."""
+        rebuild(self._db, self._embedders.active, told)
+        self._searcher.exact.close()
+        self._embedders.begin_anew()
+        if self._follower:
+            self._follower.clear()
+        self.sync(told)
 
     def close(self) -> None:
-        """Give back the indexes; the database stays with its owner."""
-        with self._lock:
-            self._keywords.close()
-            self._exact.close()
-            if self._sidecar:
-                self._sidecar.close()
+        """End the work in the background and give back the indexes; the database stays with its owner."""
+        self._upkeep.close()
+        self._keywords.close()
+        self._searcher.exact.close()
+        if self._follower:
+            self._follower.close()
 
-    def _fuse(self, space: Space, vector: Vectors, matches: Matches, by_vector: list[int], k: int) -> list[Hit]:
-        """Score what either ranking put forward by both, and fetch the ``k`` best."""
-        by_word = matches.best(max(k, CANDIDATES))
-        keys = list(dict.fromkeys(by_word + by_vector))
-        nearness = self._similarities(space, vector, keys)
-        top = matches.scores[by_word[0]] if by_word else 1.0
-        word_rank = {key: rank for rank, key in enumerate(by_word, 1)}
-        vector_rank = {key: rank for rank, key in enumerate(by_vector, 1)}
-        judged = {}
-        for key, similarity in zip(keys, nearness.tolist(), strict=True):
-            words = matches.scores.get(key, 0.0)
-            score = (1 - SIMILARITY_SHARE) * words / top + SIMILARITY_SHARE * max(similarity, 0.0)
-            coverage = words / matches.most if words else 0.0
-            judged[key] = score, Why(word_rank.get(key), vector_rank.get(key), similarity, coverage)
-        bar = sorted((score for score, _ in judged.values()), reverse=True)[:k]
-        stored = space.hits([key for key, (score, _) in judged.items() if score >= bar[-1]])
-        hits = [replace(hit, score=judged[key][0], why=judged[key][1]) for key, hit in stored.items()]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.key))[:k]
+    def _sweep(self) -> Iterator[Progress]:
+        for space in list(hidden(self._db)):
+            yield from sweep(self._db, self._under_way, space)
+            if self._follower:
+                for known in self._embedders.all():
+                    self._follower.drop(SpaceVectors(space, known.id).name)
 
-    def _embedded_rows(self, rows: Sequence[Row]) -> dict[Row, Vectors]:
-        """The vector of each row."""
-        if not rows:
-            return {}
-        vectors = self._embedder.embed([f"{row[2]} {row[1]}" for row in rows])
-        return dict(zip(rows, vectors, strict=True))
+    def _index(self) -> Iterator[Progress]:
+        yield from self._index_all(self._embedders.active)
 
-    def _embed_anew(self, space: Space) -> None:
-        """See to it that every vector of the collection is this embedder's."""
-        if space.id in self._embedded:
-            return
-        rows = space.unembedded(self._embedder.name)
-        for start in range(0, len(rows), BATCH):
-            part = rows[start : start + BATCH]
-            vectors = self._embedder.embed([f"{title} {text}" for _, title, text in part])
-            with self._db.transaction() as connection:
-                write_vectors(connection, self._embedder.name, [key for key, _, _ in part], vectors)
-        self._embedded.add(space.id)
-
-    def _nearest(self, space: Space, vector: Vectors, allowed: list[int] | None, k: int) -> list[tuple[int, float]]:
-        """The ``k`` passages nearest to ``vector``, by exact scores whichever way they were found."""
-        name = self._space_name(space)
-        if allowed is None and space.mark.count < self._index_from:
-            follow(self._exact, name, space)
-            return self._exact.search(name, vector, k)
-        if allowed is None and self._sidecar:
-            allowed = self._sidecar.search(name, space, vector, k, INDEX_STEP)
-        if allowed is None:
-            allowed = space.keys()
-        return best(np.array(allowed, dtype=np.int64), self._similarities(space, vector, allowed), k)
-
-    def _similarities(self, space: Space, vector: Vectors, keys: Sequence[int]) -> Vectors:
-        """Cosine similarity of each passage to ``vector``, from the vectors in SQLite."""
-        parts = (space.vectors(keys[start : start + BATCH]) for start in range(0, len(keys), BATCH))
-        scores = [similarities(part, vector) for part in parts]
-        return np.concatenate(scores) if scores else np.zeros(0, dtype=np.float32)
-
-    def _space_name(self, space: Space) -> str:
-        # Vectors of another embedder are another space.
-        return f"passages-{space.id}-{zlib.crc32(self._embedder.name.encode()):08x}"
-
-
-def _changes(space: Space, rows: Sequence[Row]) -> tuple[list[int], list[Row]]:
-    """What must go and what must come for the collection to hold these rows; of one key the last."""
-    known = space.find([row[0] for row in rows])
-    new = {row[0]: row for row in rows if row[0] not in known or known[row[0]][1] != row}
-    return [known[key][0] for key in new if key in known], list(new.values())
-
-
-def _steps(gone: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Parts of `FORGET_STEP`, and a turn for the other threads between them."""
-    for start in range(0, len(gone), FORGET_STEP):
-        if start:
-            time.sleep(_TURN_SECONDS)
-        yield gone[start : start + FORGET_STEP]
+    def _index_all(self, known: Known) -> Iterator[Progress]:
+        for space in large_spaces(self._db, self._index_from) if self._follower else ():
+            yield from self._follower.steps(SpaceVectors(space, known.id)) if self._follower else ()

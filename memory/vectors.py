@@ -1,37 +1,47 @@
-"""Indexes over vectors: their face, how they follow the truth, and the exact one (`chroma` has the approximate one).
+"""Indexes over vectors: their face, how they follow the truth, and the exact one.
 
-The truth (text, vector, metadata) lives in SQLite. An index holds vectors only, is brought in step with the truth by
-`follow`, and may be thrown away at any time. docs/decisions/0003-vector-index.md says when which of them answers.
+The truth (text, vector, metadata) lives in SQLite. An index holds vectors only, may be thrown away at any time, and is
+brought in step by `follow`. It holds every vector up to a mark; what came later is compared one by one, and what is
+gone since is passed over, so that a search is right whether or not its index is in step. When which index answers:
+docs/decisions/0011-recall.md.
 
-A *space* is a set of vectors searched together; a key is the row number of a passage in the truth.
+A *space* is a set of vectors searched together; a key is the number of a passage in the truth.
 """
 
-import logging
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .embedder import Vectors
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 Keys = NDArray[np.int64]
 
-BATCH = 5000  # vectors handed to an index at once; chromadb takes 5,461 at most
+ROUNDING = 0.02  # that an index may be off in a component of a vector
+BATCH = 5000  # vectors read at once; chromadb takes 5,461 at most
+
+
+@dataclass(frozen=True, order=True)
+class Mark:
+    """A point in the growth of a space: all of the turns before ``turn``, and of that one the keys up to ``key``.
+
+    Whatever is added has a higher turn than all before it, and keys are never used twice.
+    """
+
+    turn: int = 0
+    key: int = 0
 
 
 @dataclass(frozen=True)
-class Mark:
-    """Identifies a set of passages. Keys ascend and are never used twice, so equal marks mean equal sets."""
+class Held:
+    """What an index holds of a space: everything up to ``mark``, and ``count`` vectors, some of them gone perhaps."""
 
+    mark: Mark
     count: int
-    newest: int  # the highest key ever given out in this space, 0 before the first
 
 
 class IndexBroken(Exception):
@@ -39,34 +49,37 @@ class IndexBroken(Exception):
 
 
 class VectorIndex(Protocol):
-    """Finds the vectors nearest to one. Methods raise `IndexBroken`; the caller sees to one thread at a time."""
+    """Finds the vectors nearest to one. Methods raise `IndexBroken`.
 
-    def mark(self, space: str) -> Mark | None:
-        """What the space held when it was last settled; None when that is unknown or no longer so."""
+    One thread at a time may change it; any number may search meanwhile.
+    """
+
+    def held(self, space: str) -> Held | None:
+        """What it holds of a space, or None where it cannot say; then the space is filled anew."""
         ...
 
-    def keys(self, space: str) -> set[int]:
-        """All keys in the space."""
+    def vectors(self, space: str, keys: Sequence[int]) -> tuple[Keys, Vectors]:
+        """Those of the keys that it holds, and their vectors, as near to the true ones as it keeps them."""
         ...
 
-    def add(self, space: str, keys: Sequence[int], vectors: Vectors) -> None:
-        """Add unit vectors, shape (len(keys), dim), at most `BATCH` of them; keys must be new."""
+    def add(self, space: str, keys: Keys, vectors: Vectors) -> None:
+        """Add unit vectors, shape (len(keys), dim), at most `BATCH` of them; again is as good as once."""
         ...
 
-    def remove(self, space: str, keys: Iterable[int]) -> None:
-        """Remove the keys; those that are not there are passed over."""
+    def settle(self, space: str, mark: Mark, done: bool) -> None:
+        """Record that it holds everything up to ``mark``; with ``done`` there is nothing more for now."""
         ...
 
-    def settle(self, space: str, mark: Mark) -> None:
-        """Record that the space now holds exactly what ``mark`` identifies."""
+    def search(self, space: str, vector: Vectors, k: int) -> list[int]:
+        """Keys of about the ``k`` nearest, best first."""
         ...
 
-    def search(self, space: str, vector: Vectors, k: int) -> list[tuple[int, float]]:
-        """The ``k`` nearest as (key, cosine similarity), best first."""
+    def drop(self, space: str) -> None:
+        """Forget a space, also on disk."""
         ...
 
     def clear(self) -> None:
-        """Forget every space, also on disk."""
+        """Forget every space, also on disk, and whatever is broken with them."""
         ...
 
     def close(self) -> None:
@@ -78,37 +91,90 @@ class Truth(Protocol):
     """One space as SQLite holds it."""
 
     @property
-    def mark(self) -> Mark:
-        """Of the passages as they are now."""
+    def name(self) -> str:
+        """Of the space."""
         ...
 
-    def keys(self, after: int = 0) -> list[int]:
-        """Keys above ``after``, ascending."""
+    @property
+    def count(self) -> int:
+        """Number of keys."""
         ...
 
-    def vectors(self, keys: Sequence[int]) -> Vectors:
-        """Shape (len(keys), dim), in the order of ``keys``."""
+    @property
+    def turn(self) -> int:
+        """The turn that brought the last."""
+        ...
+
+    def after(self, mark: Mark, limit: int = -1) -> list[Mark]:
+        """The marks of what came after, in order, ``limit`` at most."""
+        ...
+
+    def alive(self, keys: Iterable[int]) -> list[int]:
+        """Those of the keys that are still there, and wanted at all."""
+        ...
+
+    def vectors(self, keys: Sequence[int]) -> tuple[Keys, Vectors]:
+        """Those of the keys that have a sound vector, ascending, and their vectors."""
         ...
 
 
-def follow(index: VectorIndex, space: str, truth: Truth, limit: int | None = None) -> bool:
-    """Bring a space in step with the truth, by adding ``limit`` vectors at most; True when it is in step."""
-    goal, known = truth.mark, index.mark(space)
-    if known == goal:
-        return True
-    missing = truth.keys(known.newest) if known else []
-    if known is None or known.count + len(missing) != goal.count:  # something is gone too: compare all
-        wanted, held = truth.keys(), index.keys(space)
-        index.remove(space, held.difference(wanted))
-        missing = [key for key in wanted if key not in held]
-    todo = missing if limit is None else missing[:limit]
-    for start in range(0, len(todo), BATCH):
-        part = todo[start : start + BATCH]
-        index.add(space, part, truth.vectors(part))
-    left = len(missing) - len(todo)
-    # Unfinished, it holds what the truth held at an earlier time, or else is compared as a whole the next time.
-    index.settle(space, Mark(goal.count - left, todo[-1] if todo else 0) if left else goal)
-    return not left
+def follow(index: VectorIndex, truth: Truth) -> Iterator[int]:
+    """Bring a space in step with the truth, step by step; yields after each how many vectors the index has seen."""
+    held = index.held(truth.name)
+    if held and (held.count > 2 * truth.count + BATCH or held.mark.turn > truth.turn):
+        index.drop(truth.name)  # most of it is gone, or the truth was put back to an earlier state
+        held = None
+    mark, seen = (held.mark, held.count) if held else (Mark(), 0)
+    while part := truth.after(mark, BATCH):
+        index.add(truth.name, *truth.vectors([one.key for one in part]))
+        mark, seen = part[-1], seen + len(part)
+        index.settle(truth.name, mark, done=not truth.after(mark, 1))
+        yield seen
+
+
+def agrees(index: VectorIndex, truth: Truth, sample: Sequence[int]) -> bool:
+    """Whether the index holds the sampled vectors up to its mark as the truth has them."""
+    keys, right = truth.vectors(sample)
+    found, held = index.vectors(truth.name, keys.tolist())
+    order = np.argsort(found)
+    if not np.array_equal(found[order], keys):
+        return False
+    return not len(keys) or bool(np.abs(held[order] - right).max() < ROUNDING)
+
+
+def nearest(
+    index: VectorIndex | None, truth: Truth, vector: Vectors, k: int, look: int
+) -> list[tuple[int, float]] | None:
+    """The ``k`` nearest as (key, exact similarity), best first; what an index does not hold yet is compared one by one.
+
+    ``look`` candidates are asked of the index. None where so few of them are alive that others may be nearer.
+    """
+    held = index.held(truth.name) if index else None
+    found = index.search(truth.name, vector, look) if index and held else []
+    alive = set(truth.alive(found))
+    if held and len(alive) < k and len(found) < held.count:
+        return None
+    later = truth.alive([one.key for one in truth.after(held.mark if held else Mark())])
+    return compared(truth, vector, [key for key in found if key in alive][: 2 * k] + later, k)
+
+
+def compared(truth: Truth, vector: Vectors, keys: Sequence[int], k: int) -> list[tuple[int, float]]:
+    """The ``k`` nearest of these keys as (key, similarity), best first."""
+    found: list[tuple[int, float]] = []
+    for part in batches(keys):
+        some, vectors = truth.vectors(part)
+        if len(some):
+            scored = [
+                (np.array([key for key, _ in found], dtype=np.int64), np.array([s for _, s in found], np.float32))
+            ]
+            scored.append((some, similarities(vectors, vector)))
+            found = best(np.concatenate([one for one, _ in scored]), np.concatenate([one for _, one in scored]), k)
+    return found
+
+
+def batches(keys: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Parts of at most `BATCH`."""
+    return (keys[start : start + BATCH] for start in range(0, len(keys), BATCH))
 
 
 def similarities(vectors: Vectors, vector: Vectors) -> Vectors:
@@ -131,11 +197,11 @@ def best(keys: Keys, scores: Vectors, k: int) -> list[tuple[int, float]]:
     return [(int(keys[i]), float(scores[i])) for i in order]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Shelf:
     keys: Keys
     vectors: Vectors
-    mark: Mark | None = None
+    mark: Mark
 
 
 class ExactIndex:
@@ -144,113 +210,45 @@ class ExactIndex:
     def __init__(self, room: int = 128 * 1024**2) -> None:
         """Hold at most ``room`` bytes of vectors, but always the space settled last."""
         self._room = room
-        self._shelves: OrderedDict[str, _Shelf] = OrderedDict()  # least recently settled or searched first
+        self._shelves: OrderedDict[str, _Shelf] = OrderedDict()  # least recently settled first
+        self._lock = threading.Lock()  # of that; a shelf never changes
 
-    def mark(self, space: str) -> Mark | None:
-        """See `VectorIndex`."""
-        shelf = self._shelves.get(space)
-        return shelf.mark if shelf else None
+    def search(self, truth: Truth, vector: Vectors, k: int) -> list[tuple[int, float]]:
+        """The ``k`` nearest of a space as (key, similarity), best first; it is in step with the truth before."""
+        shelf = self._follow(truth)
+        alive = truth.count
+        if alive < len(shelf.keys):
+            kept = np.isin(shelf.keys, np.array(truth.alive(shelf.keys.tolist()), dtype=np.int64))
+            shelf = self._put(truth.name, _Shelf(shelf.keys[kept], shelf.vectors[kept], shelf.mark))
+        return best(shelf.keys, similarities(shelf.vectors, vector), k) if len(shelf.keys) else []
 
-    def keys(self, space: str) -> set[int]:
-        """See `VectorIndex`."""
-        shelf = self._shelves.get(space)
-        return set(shelf.keys.tolist()) if shelf else set()
+    def drop(self, space: str) -> None:
+        """Forget a space."""
+        with self._lock:
+            self._shelves.pop(space, None)
 
-    def add(self, space: str, keys: Sequence[int], vectors: Vectors) -> None:
-        """See `VectorIndex`."""
-        new = np.asarray(keys, dtype=np.int64)
-        shelf = self._shelves.get(space)
-        if shelf:
-            new, vectors = np.concatenate([shelf.keys, new]), np.concatenate([shelf.vectors, vectors])
-        self._shelves[space] = _Shelf(new, vectors)
+    def close(self) -> None:
+        """Forget every space."""
+        with self._lock:
+            self._shelves.clear()
 
-    def remove(self, space: str, keys: Iterable[int]) -> None:
-        """See `VectorIndex`."""
-        shelf = self._shelves.get(space)
-        if shelf:
-            keep = ~np.isin(shelf.keys, np.fromiter(keys, dtype=np.int64))
-            self._shelves[space] = _Shelf(shelf.keys[keep], shelf.vectors[keep])
+    def _follow(self, truth: Truth) -> _Shelf:
+        with self._lock:
+            shelf = self._shelves.get(truth.name)
+        shelf = shelf or _Shelf(np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.float32), Mark())
+        new = truth.after(shelf.mark)
+        if not new:
+            return shelf
+        parts = [truth.vectors(part) for part in batches([one.key for one in new])]
+        keys = [shelf.keys, *(keys for keys, _ in parts)]
+        vectors = [some for some in (shelf.vectors, *(some for _, some in parts)) if some.size]
+        joined = np.concatenate(vectors) if vectors else shelf.vectors
+        return self._put(truth.name, _Shelf(np.concatenate(keys), joined, new[-1]))
 
-    def settle(self, space: str, mark: Mark) -> None:
-        """See `VectorIndex`."""
-        if space in self._shelves:
-            self._shelves[space].mark = mark
+    def _put(self, space: str, shelf: _Shelf) -> _Shelf:
+        with self._lock:
+            self._shelves[space] = shelf
             self._shelves.move_to_end(space)
-        while len(self._shelves) > 1 and sum(shelf.vectors.nbytes for shelf in self._shelves.values()) > self._room:
-            self._shelves.popitem(last=False)
-
-    def search(self, space: str, vector: Vectors, k: int) -> list[tuple[int, float]]:
-        """See `VectorIndex`."""
-        shelf = self._shelves.get(space)
-        if not shelf:
-            return []
-        self._shelves.move_to_end(space)
-        return best(shelf.keys, similarities(shelf.vectors, vector), k)
-
-    def clear(self) -> None:
-        """See `VectorIndex`."""
-        self._shelves.clear()
-
-    def close(self) -> None:
-        """See `VectorIndex`."""
-        self.clear()
-
-
-class Sidecar:
-    """An index at the side of the truth: opened when first asked, kept in step, done without when it breaks.
-
-    When it breaks it is thrown away and built anew by the following searches; when it breaks again, it is left
-    alone until the next start.
-    """
-
-    def __init__(self, factory: Callable[[], VectorIndex]) -> None:
-        self._factory = factory
-        self._index: VectorIndex | None = None
-        self._failures = 0
-
-    def search(self, space: str, truth: Truth, vector: Vectors, k: int, step: int) -> list[int] | None:
-        """Keys of ``k`` near vectors; None where the index is broken, or not in step after ``step`` more vectors."""
-
-        def ask(index: VectorIndex) -> list[int] | None:
-            if not follow(index, space, truth, step):
-                return None
-            return [key for key, _ in index.search(space, vector, k)]
-
-        return self._try(ask)
-
-    def sync(self, space: str, truth: Truth) -> bool:
-        """Bring a space in step, however long that takes; False where the index is broken."""
-        return bool(self._try(lambda index: follow(index, space, truth)))
-
-    def close(self) -> None:
-        """Give back what the index holds."""
-        if self._index:
-            self._index.close()
-
-    def _try(self, ask: Callable[[VectorIndex], T | None]) -> T | None:
-        if self._failures > 1:
-            return None
-        try:
-            self._index = self._index or self._factory()
-            return ask(self._index)
-        except (IndexBroken, ImportError) as error:
-            self._failures += 1
-            log.warning("searching without the vector index: %s", error)
-        try:
-            if self._index:
-                self._index.clear()
-        except IndexBroken as error:
-            self._failures += 1
-            log.warning("the vector index cannot be cleared: %s", error)
-        return None
-
-
-def chroma(path: Path) -> Callable[[], VectorIndex]:
-    """A factory of the index on chromadb in a folder of its own; chromadb is imported when it is called."""
-
-    def factory() -> VectorIndex:
-        from .chroma import ChromaIndex
-
-        return ChromaIndex(path)
-
-    return factory
+            while len(self._shelves) > 1 and sum(one.vectors.nbytes for one in self._shelves.values()) > self._room:
+                self._shelves.popitem(last=False)
+        return shelf

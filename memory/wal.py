@@ -13,6 +13,8 @@ Neither helps when the power went and the broken frame belongs to the very last 
 never been flushed. The format: https://www.sqlite.org/fileformat2.html#walformat
 """
 
+import os
+import shutil
 import struct
 from functools import cache
 from pathlib import Path
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 HEADER, FRAME = 32, 24  # bytes: of the log's header, of a frame's header before its page
 _MAGIC = 0x377F0682  # the lowest bit says that checksums read big-endian words
 _VERSION = 3007000
+_INDEX = 48  # bytes of the index's header
 
 
 def beside(path: Path) -> Path:
@@ -40,22 +43,44 @@ def left_open(path: Path) -> bool:
 
 
 def forgotten(path: Path) -> str | None:
-    """What of the log SQLite would wrongly forget when it opens the store, in words; None where there is nothing."""
+    """What of the log SQLite would wrongly forget when it opens the store, in words; None where there is nothing.
+
+    Also true while somebody writes the store: the index is read first, and so never ahead of the log.
+    """
+    return _looked_at(path)[1]
+
+
+def salvage(path: Path) -> Path:
+    """Cut the log down to what SQLite reads of it; where the whole log was put. Nobody may have the store open."""
+    log = beside(path)
+    kept, _ = _looked_at(path)
+    number = 1
+    while (copy := log.with_name(f"{log.name}-damaged-{number}")).exists():
+        number += 1
+    shutil.copy2(log, copy)
+    os.truncate(log, kept)
+    _index(path).unlink(missing_ok=True)  # it says how much there was
+    return copy
+
+
+def _looked_at(path: Path) -> tuple[int, str | None]:
+    """How many bytes of the log SQLite keeps, and what it forgets wrongly."""
+    index = _index(path).read_bytes()[:_INDEX] if _index(path).exists() else b""
     log = beside(path).read_bytes()
     if len(log) < HEADER:
-        return None
+        return 0, None
     magic, version, page, _, *_ = struct.unpack_from(">8I", log)
     order = ">" if magic & 1 else "<"
     if magic | 1 != _MAGIC | 1 or version != _VERSION or _sum(log[:24], order) != struct.unpack_from(">2I", log, 24):
-        sound = any(_Frames(log, size, way).sound.any() for size in _page_sizes(path) for way in "<>")
-        return "its header is damaged" if sound else None
+        sound = any(_Frames(log, _page_size(path), way).sound.any() for way in "<>")
+        return 0, "its header is damaged" if sound else None
     frames = _Frames(log, page, order)
-    kept = frames.committed()
-    told = _claimed(path, log[16:24])
+    kept, told, first = frames.committed(), _claimed(index, log[16:24]), frames.readable()
+    size = HEADER + kept * (FRAME + page)
     if kept < told:
-        return f"{told} pages were committed and only {kept} can be read"
-    late = frames.beyond(frames.readable())
-    return f"page {frames.readable() + 1} is damaged, and a later one (page {late + 1}) is sound" if late else None
+        return size, f"{told} pages were committed and only {kept} can be read"
+    late = frames.beyond(first)
+    return size, None if late is None else f"page {first + 1} is damaged, and a later one (page {late + 1}) is sound"
 
 
 class _Frames:
@@ -119,18 +144,20 @@ def _sum(data: bytes, order: str) -> tuple[int, ...]:
     return tuple(int(part) for part in words @ _weights(len(words))[1])
 
 
-def _page_sizes(path: Path) -> tuple[int, ...]:
-    """The page size that the store itself names, for a log whose header cannot be trusted."""
+def _page_size(path: Path) -> int:
+    """What the store itself names, for a log whose header cannot be trusted."""
     with path.open("rb") as file:
         (size,) = struct.unpack(">H", file.read(18)[16:18].rjust(2, b"\0"))
-    return (size,) if size >= 512 else (4096,)
+    return size if size >= 512 and not size & (size - 1) else 4096
 
 
-def _claimed(path: Path, salts: bytes) -> int:
+def _index(path: Path) -> Path:
+    return path.with_name(path.name + "-shm")
+
+
+def _claimed(index: bytes, salts: bytes) -> int:
     """How many frames of the log with these salts were committed, as far as the index beside it knows."""
-    index = path.with_name(path.name + "-shm")
-    head = index.read_bytes()[:48] if index.exists() else b""
-    if len(head) < 48 or _sum(head[:40], "=") != struct.unpack_from("=2I", head, 40) or head[32:40] != salts:
+    if len(index) < _INDEX or _sum(index[:40], "=") != struct.unpack_from("=2I", index, 40) or index[32:40] != salts:
         return 0
-    (frames,) = struct.unpack_from("=I", head, 16)
+    (frames,) = struct.unpack_from("=I", index, 16)
     return int(frames)

@@ -223,7 +223,7 @@ class Sys:
     # -- files --
 
     async def read(self, path: str, **fields: Any) -> str:
-        """The text of a file of the process's own tree."""
+        """The text of a file of the process's own tree; ``version`` is an older one."""
         return (await self._call("file.read", _request(c.ReadFile, path=path, **fields), c.FileText)).text
 
     async def write(self, path: str, text: str, *, append: bool = False, **fields: Any) -> None:
@@ -239,9 +239,30 @@ class Sys:
         """Lines of files that contain a text."""
         return (await self._call("file.search", _request(c.SearchFiles, text=text, **fields), c.FileLines)).lines
 
+    async def find(self, query: str, **fields: Any) -> list[c.FoundFile]:
+        """The own files that are about something, best first: by name, tags, words and meaning."""
+        return (await self._call("file.find", _request(c.FindFiles, query=query, **fields), c.FoundFiles)).files
+
     async def delete(self, path: str, **fields: Any) -> None:
-        """Remove a file."""
+        """Remove a file; `rollback` brings it back."""
         await self._call("file.delete", _request(c.DeleteFile, path=path, **fields), c.Nothing)
+
+    async def rename(self, path: str, to: str, **fields: Any) -> None:
+        """Give a file or folder another path, where nothing stands yet."""
+        await self._call("file.rename", _request(c.RenameFile, path=path, to=to, **fields), c.Nothing)
+
+    async def versions(self, path: str, **fields: Any) -> list[c.FileVersion]:
+        """The versions of a file, oldest first."""
+        return (await self._call("file.versions", _request(c.FileVersions, path=path, **fields), c.Versions)).versions
+
+    async def rollback(self, path: str, version: int, **fields: Any) -> None:
+        """Bring back an older version of a file, as its newest."""
+        await self._call("file.rollback", _request(c.RollBackFile, path=path, version=version, **fields), c.Nothing)
+
+    async def tag(self, path: str, add: Sequence[str] = (), remove: Sequence[str] = (), **fields: Any) -> None:
+        """Give a file tags, and take some from it."""
+        request = _request(c.TagFile, path=path, add=list(add), remove=list(remove), **fields)
+        await self._call("file.tag", request, c.Nothing)
 
     # -- processes --
 

@@ -203,21 +203,27 @@ class Gate:
             reply = await self._carry_out(call, entry, request)
             outcome = _plain(reply, AppFailed(f"{name} gave something that is no plain value"))
         except OSFault as fault:
-            await self._end(process, asked, False, fault.to_dict(), [])
+            await self._end(process, asked, False, fault.to_dict(), [], [])
             raise
-        await self._end(process, asked, True, outcome, call.writes)
-        for then in call.after:
-            then()
+        await self._end(process, asked, True, outcome, call.writes, call.after)
         return reply
 
-    async def _end(self, process: Process, asked: int, ok: bool, outcome: dict[str, Any], writes: list[Write]) -> None:
+    async def _end(
+        self, process: Process, asked: int, ok: bool, outcome: dict[str, Any], writes: list[Write],
+        after: list[Callable[[], None]],
+    ) -> None:  # fmt: skip
         journal, used = self.machine.parts.journal, process.usage.kept()
         writes = [*writes, self.machine.parts.records.using(process.pid, used)]
+        writing = self._post(process, journal.ending(process.pid, asked, ok, outcome, writes))
         try:
-            await self._on_disk(self._post(process, journal.ending(process.pid, asked, ok, outcome, writes)))
+            await self._on_disk(writing)
         except OSFault as fault:
             process.owed.append(journal.ending(process.pid, asked, False, fault.to_dict()))
             raise
+        except asyncio.CancelledError:  # too late to undo what others see: it comes about without its caller
+            _then(writing, lambda _: _all(after))
+            raise
+        _all(after)
 
     def _give_up(self, process: Process, asked: int) -> None:
         """Whoever made the call no longer waits: when its code runs again, it will not be answered either."""
@@ -227,9 +233,9 @@ class Gate:
 
     def _post(self, process: Process, write: Write) -> Future[Any]:
         """Write it, and before it what could not be written earlier."""
-        owed = list(process.owed)
-        if not owed:
+        if not process.owed:
             return self.machine.parts.journal.post(write)
+        owed, process.owed = process.owed, []
 
         def together(connection: sqlite3.Connection) -> Any:
             for one in owed:
@@ -237,7 +243,7 @@ class Gate:
             return write(connection)
 
         writing = self.machine.parts.journal.post(together)
-        _then(writing, lambda _: _paid(process, owed))
+        _then(writing, lambda _: None, lambda: process.owed.__setitem__(slice(0, 0), owed))
         return writing
 
     def _entry(self, name: str) -> Entry:
@@ -275,26 +281,37 @@ class Gate:
                 process.settle(State.READY)
 
 
-def _then(writing: Future[T], act: Callable[[T], None]) -> None:
-    """Do something on the event loop once a write is on disk; nothing if that failed."""
+def _then(
+    writing: Future[T], act: Callable[[T], object], otherwise: Callable[[], object] = lambda: None
+) -> None:  # fmt: skip
+    """Do something on the event loop once a write is on disk, or something else if it failed."""
     loop = asyncio.get_running_loop()
 
     def done(written: Future[T]) -> None:
         if written.exception() is None:
             loop.call_soon_threadsafe(act, written.result())
+        else:
+            loop.call_soon_threadsafe(otherwise)
 
     writing.add_done_callback(done)
 
 
-def _paid(process: Process, owed: list[Write]) -> None:
-    process.owed = [one for one in process.owed if one not in owed]
+def _all(acts: list[Callable[[], None]]) -> None:
+    for act in acts:
+        act()
 
 
 def _handed_back(entry: Entry, before: Before, on_text: Callable[[str], None] | None) -> c.Reply:
     """What the call came to in an earlier life. Raises the error that it raised then."""
     if not before.ok:
         raise from_dict(before.reply or {})
-    reply = entry.reply.model_validate(before.reply)
+    try:
+        reply = entry.reply.model_validate(before.reply)
+    except ValidationError as wrong:
+        raise AppFailed(
+            f"the journal's reply to {before.call} is of another version: {c.said(wrong)}",
+            hint="go on with the version of llmos that wrote it",
+        ) from None
     text = getattr(reply, "text", getattr(reply, "answer", ""))
     if on_text is not None and text:
         on_text(text)

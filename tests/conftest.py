@@ -11,7 +11,6 @@ from llmos.apps.system.home import Home
 from llmos.kernel.errors import Denied
 from llmos.kernel.limits import Limits
 from llmos.kernel.process import Priority
-from llmos.memory.files import _PART
 from llmos.models.scripted import ScriptedEngine, echo
 from llmos.syscalls.api import Sys
 from llmos.syscalls.rights import RIGHTS
@@ -117,13 +116,13 @@ def programs_left():
 
 
 @pytest.fixture
-def whats_left(home, programs_left):
+def whats_left(programs_left):
     """``whats_left(bench)``: what the processes of a test left behind, which should be nothing."""
-    return lambda bench: remains(bench, home.files) + programs_left()
+    return lambda bench: remains(bench) + programs_left()
 
 
-def remains(bench: Bench, files: Path) -> list[str]:
-    """Processes, work, streams, pages and unfinished files."""
+def remains(bench: Bench) -> list[str]:
+    """Processes, work, streams, pages and content that no file has."""
     machine, found = bench.machine, []
     found += [f"process {p.pid} is {p.state.value}" for p in machine.table.living()]
     if not machine.scheduler.idle():
@@ -133,7 +132,8 @@ def remains(bench: Bench, files: Path) -> list[str]:
     (pages,) = machine.parts.database.one("SELECT count(*) FROM pages")
     if pages:
         found.append(f"{pages} pages")
-    found += [f"an unfinished file {p}" for p in files.rglob(_PART)]
+    if loose := machine.parts.files.sweep(dry_run=True).chunks:
+        found.append(f"{loose} chunks of no file")
     return found
 
 

@@ -298,14 +298,20 @@ class Harness:
         assert len({key for key, _ in told["both"]}) == STEPS + 1
         paid = {n for (n,) in lines(self.home / "world.jsonl")}
         assert {n for n, result in told["pays"] if result != "unknown"} <= paid
-        log, notes = self.files()
+        log, notes, versions = self.files()
         assert log == [str(n) for n in range(STEPS)], log
         assert notes == {n % 5: f"version {n}" for n in range(STEPS)}
+        assert versions == {n % 5: STEPS // 5 for n in range(STEPS)}, versions
 
-    def files(self) -> tuple[list[str], dict[int, str]]:
-        """The lines of the log, and the newest version of each note."""
-        from llmos.memory.files import FileTree
+    def files(self) -> tuple[list[str], dict[int, str], dict[int, int]]:
+        """The lines of the log, the newest version of each note, and how many versions each has."""
+        from llmos.memory.database import Database
+        from llmos.memory.files import FileStore, FileTree
 
-        tree = FileTree(self.home / "files" / "me" / "files")
+        database = Database(self.home / "llmos.db")
+        tree = FileTree(FileStore(database), "me", "files")
         notes = {n: tree.read_text(f"notes/{n}.txt") for n in range(5)}
-        return tree.read_text("log.txt").split(), notes
+        log = tree.read_text("log.txt").split()
+        versions = {n: len(tree.versions(f"notes/{n}.txt")) for n in range(5)}
+        database.close()
+        return log, notes, versions

@@ -1,7 +1,6 @@
 """A store is copied while processes work, as it would be found after a crash, and a new llmos goes on from the copy."""
 
 import asyncio
-import shutil
 import sqlite3
 
 import pytest
@@ -28,7 +27,6 @@ async def crash(home, tmp_path):
         again.create()
         with sqlite3.connect(bench.running.home.database) as old, sqlite3.connect(again.database) as new:
             old.backup(new)
-        shutil.copytree(bench.running.home.files, again.files, dirs_exist_ok=True)
         engine = ScriptedEngine(script, **options)
         context = boot(again, engine=engine)
         opened.append(context)

@@ -6,7 +6,6 @@ import sys
 from contextlib import contextmanager
 
 import pytest
-from llmos.memory.files import _PART
 
 
 @contextmanager
@@ -55,12 +54,11 @@ async def test_pages_are_seen(bench, whats_left):
     database.run("DELETE FROM pages")
 
 
-async def test_an_unfinished_file_is_seen(bench, home, whats_left):
-    part = home.files / "me" / "test" / _PART
-    part.parent.mkdir(parents=True)
-    part.touch()
-    assert whats_left(bench) == [f"an unfinished file {part}"]
-    part.unlink()
+async def test_content_that_no_file_has_is_seen(bench, whats_left):
+    bench.machine.parts.database.run("INSERT INTO chunks VALUES (x'00', 0, x'00')")
+    assert whats_left(bench) == ["1 chunks of no file"]
+    bench.machine.parts.files.sweep()
+    assert whats_left(bench) == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from .acting import PASSING, act, kind
 
 LONGEST_ANSWER = 400  # tokens
 HABIT = 3  # words
+RECALLED = 2  # pages of the conversation that come back for a prompt, once it is longer than the window
 
 
 class Result(BaseModel):
@@ -82,12 +83,14 @@ class Conversation:
         return answer
 
     async def _written(self, said: str) -> str:
-        reply = await self._sys.generate(said, max_tokens=LONGEST_ANSWER, repeat_penalty=1.1, keep=True, show=True)
+        reply = await self._sys.generate(
+            said, max_tokens=LONGEST_ANSWER, repeat_penalty=1.1, recall=RECALLED, keep=True, show=True
+        )
         await self._sys.print("")
-        pages = (await self._sys.context()).pages
+        pages = (await self._sys.context(out=0)).pages
         over = [page for page in pages if page.kind == PASSING]
         if _alike(reply.text, self._before):  # then what was said and answered goes, this time and the time before
-            over += [page for page in pages if page.kind == "dialogue"][-4:]
+            over += [page for page in pages if page.kind == "dialogue" and not page.recalled][-4:]
         for page in over:
             await self._sys.drop(page.handle)
         self._before = reply.text

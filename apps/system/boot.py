@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...kernel.errors import BadInput
-from ...kernel.machine import Machine, Parts
+from ...kernel.machine import QUOTA, Machine, Parts
 from ...kernel.process import Output, Priority, Process, Signal
 from ...kernel.prompts import Encode, Prompts
 from ...kernel.sandbox import Sandbox
@@ -18,11 +20,13 @@ from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.embedder import Embedder
 from ...memory.faults import Damaged
+from ...memory.files import FileStore, take_in
+from ...memory.indexes import index_in
 from ...memory.journal import Journal
 from ...memory.recall import Recall
 from ...memory.records import Record, Records, forget_the_dead
+from ...memory.salvage import mend
 from ...memory.tokens import BytePairTokens
-from ...memory.vectors import chroma
 from ...models.chat import ChatTemplate
 from ...models.engine import Engine
 from ...models.gguf import ModelFile, Vocabulary, read, vocabulary
@@ -40,6 +44,8 @@ from .launch import Launcher
 from .options import user
 from .registry import Registry
 from .seat import Row, Started
+
+log = logging.getLogger(__name__)
 
 OnProgress = Callable[[str, float], None]
 
@@ -148,7 +154,7 @@ async def boot(
         home.create()
         undo.enter_context(HomeLock(home, serves=serves))
         with translated():
-            database = Database(home.database)
+            database = Database(home.database, progress=on_progress or _silent)
             undo.callback(database.close)
             engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or _silent)
             undo.callback(engine.close)
@@ -158,7 +164,10 @@ async def boot(
             embedder = undo.enter_context(chosen_embedder(home.root, on_progress))
             recall = recall_on(home, database, embedder)
             undo.callback(recall.close)
-        parts = Parts(home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox())
+            files = files_on(home, database, on_progress or _silent)
+        parts = Parts(
+            home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox(), files
+        )
         machine = Machine(parts)
         audit, tools = Audit(home.root / "audit.jsonl"), Toolbox()
         undo.callback(audit.close)
@@ -172,7 +181,17 @@ async def boot(
 
 def recall_on(home: Home, database: Database, embedder: Embedder) -> Recall:
     """The passages of a home; also for commands that need no engine."""
-    return Recall(database, embedder, chroma(home.root / "index"))
+    recall = Recall(database, embedder, index_in(home.root / "index", database, os.environ.get("LLMOS_CHROMA", "")))
+    if database.suspect:
+        wrong = mend(database, recall)
+        log.warning("%s was changed while nobody ran: %s", database.path, "; ".join(wrong[:3]) or "no harm was done")
+    return recall
+
+
+def files_on(home: Home, database: Database, on_progress: OnProgress) -> FileStore:
+    """The files of a home; those that an older llmos had in a folder of their own are taken in."""
+    take_in(database, home.files, lambda share: on_progress("taking in the files of an older llmos", share))
+    return FileStore(database, QUOTA)
 
 
 def _silent(what: str, share: float) -> None:

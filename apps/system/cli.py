@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ... import __version__
-from . import cli_apps, cli_machine, cli_memory, cli_models, cli_processes
+from . import cli_apps, cli_files, cli_keep, cli_machine, cli_memory, cli_models, cli_processes
 from .options import Options
 
 EPILOG = """
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.add_typer(cli_apps.app, name="app")
 app.add_typer(cli_models.app, name="model")
 app.add_typer(cli_memory.app, name="memory")
+app.add_typer(cli_files.app, name="fs")
 app.command()(cli_processes.ps)
 app.command()(cli_processes.log)
 app.command()(cli_processes.attach)
@@ -39,6 +40,8 @@ app.command("exec", context_settings={"allow_interspersed_args": False})(cli_mac
 app.command()(cli_machine.doctor)
 app.command()(cli_machine.demo)
 app.command()(cli_machine.serve)
+app.command()(cli_keep.gc)
+app.add_typer(cli_keep.backup, name="backup")
 
 
 @app.command()

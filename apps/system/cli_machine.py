@@ -31,10 +31,18 @@ def execute(
     return asyncio.run(run_caged(command, file or [], timeout, memory, keep, as_json=as_json))
 
 
-def doctor(context: typer.Context, as_json: Annotated[bool, _AS_JSON] = False) -> int:
+def doctor(
+    context: typer.Context,
+    salvage: Annotated[bool, typer.Option(help="First make a damaged database usable, with what is left.")] = False,
+    as_json: Annotated[bool, _AS_JSON] = False,
+) -> int:
     """Say what this machine offers, what is missing, and what to do about it."""
-    from .doctor import examine, report
+    from .display import err
+    from .doctor import examine, report, save
 
+    if salvage:
+        for line in save(context.obj.home):
+            err().print(line, markup=False, highlight=False)
     return report(examine(context.obj), as_json=as_json)
 
 

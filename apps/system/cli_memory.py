@@ -22,6 +22,7 @@ _Collection = Annotated[str, typer.Option("--collection", "-c", help="Which coll
 _OneCollection = Annotated[
     str | None, typer.Option("--collection", "-c", help="One collection only.", metavar="NAME", show_default=False)
 ]
+_TIME = "A day as 2026-11-25, a time as 2026-11-25T14:00, or how long ago: 90m, 12h, 7d, 4w."
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -64,11 +65,13 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many passages.")] = 5,
     owner: _Owner = "",
     of: _App = APP,
-    collection: _Collection = "default",
+    collection: _OneCollection = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="Only what bears this tag; may be repeated: all of them.")
     ] = None,
-    source: Annotated[str | None, typer.Option(help="Only what is from this file.", metavar="PATH")] = None,
+    source: Annotated[str | None, typer.Option(help="Only what is from this file or folder.", metavar="PATH")] = None,
+    since: Annotated[str | None, typer.Option(help=f"Only what was remembered then or later. {_TIME}")] = None,
+    until: Annotated[str | None, typer.Option(help="Only what was remembered before then.")] = None,
     label: Annotated[Literal["trusted", "untrusted"] | None, typer.Option(help="Only what is labelled so.")] = None,
     as_json: _AsJson = False,
 ) -> None:
@@ -77,7 +80,7 @@ def search(
 
     find(
         context.obj.home, _whose(owner, of), " ".join(query), collection=collection, k=k, tags=tag or [],
-        source=source, label=label, as_json=as_json,
+        source=source, label=label, since=since, until=until, as_json=as_json,
     )  # fmt: skip
 
 
@@ -153,6 +156,22 @@ def stats(context: typer.Context, as_json: _AsJson = False) -> None:
     from .memory_commands import show_stats
 
     show_stats(context.obj.home, as_json=as_json)
+
+
+@app.command()
+def check(context: typer.Context, as_json: _AsJson = False) -> int:
+    """Compare all that is remembered with its checksums; the exit code is 74 when something is damaged."""
+    from .memory_commands import check as check_all
+
+    return check_all(context.obj.home, as_json=as_json)
+
+
+@app.command()
+def rebuild(context: typer.Context, as_json: _AsJson = False) -> None:
+    """Make the index, the vectors and the words anew from the passages."""
+    from .memory_commands import rebuild as rebuild_all
+
+    rebuild_all(context.obj.home, as_json=as_json)
 
 
 def _whose(owner: str, of: str) -> dict[str, str]:

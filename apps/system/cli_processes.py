@@ -41,7 +41,8 @@ def log(
         asyncio.run(show_written(context.obj.home, pid, as_json=as_json))
         return
     from .display import out, print_json
-    from .look import as_it_stands, call_lines, calls, page_lines, pages_of, process_head
+    from .look import as_it_stands, call_lines, calls, pages_of, process_head
+    from .window import Window
 
     home = context.obj.home
     if pages:
@@ -49,7 +50,7 @@ def log(
         if as_json:
             print_json(view)
         else:
-            out().print(page_lines(view))
+            out().print(Window(view))
         return
     record, entries = calls(home, pid)
     if as_json:

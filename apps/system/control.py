@@ -4,7 +4,7 @@ JSON lines over a socket in HOME/run that only its user may open:
 
     {"call": "ps"}                                 ->  {"ok": [row, ...]}
     {"call": "kill", "pid": 3, "signal": "TERM"}   ->  {"ok": null}
-    {"call": "context", "pid": 3}                  ->  {"ok": {"window", "used", "pages", "faults", "evictions"}}
+    {"call": "context", "pid": 3}                  ->  {"ok": `window.context`}
     {"call": "hand_in", "pid": 3, "files": {…}}    ->  {"ok": null}; path in the process to path on the host
     {"call": "ping"}                               ->  {"ok": {"pid", "model", "streams", "window", "way"}}
     anything else                                  ->  {"error": {"code", "message", "hint", "details"}}
@@ -29,12 +29,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from ...kernel.errors import AppFailed, BadInput, OSFault
-from ...kernel.process import Process
 from ...kernel.translate import translate
 from . import hosting, stores
 from .boot import Running
 from .client import SOCKET, short_path
 from .exchange import LARGEST, Exchange, decoded
+from .window import context
 
 PATIENCE = 2.0
 """Seconds that answers under way have when llmos ends: whoever sent the KILL that ends it still hears so."""
@@ -145,12 +145,8 @@ async def _context(running: Running, exchange: Exchange) -> dict[str, Any]:
 
 
 async def _service(running: Running, exchange: Exchange) -> Any:
-    parts = running.machine.parts
-    new_pid = running.machine.table.new_pid
-    kept = stores.Stores(running.home, parts.database, parts.recall, new_pid, running.model)
-    return await stores.answer(
-        stores.begin(kept, str(exchange.asked["name"]), dict(exchange.asked["with"])), exchange.step
-    )
+    steps = stores.begin(stores.stores_of(running), str(exchange.asked["name"]), dict(exchange.asked["with"]))
+    return await stores.answer(steps, exchange.step)
 
 
 async def _hand_in(running: Running, exchange: Exchange) -> None:
@@ -178,23 +174,6 @@ STREAMS: dict[str, Handler] = {
 
 HOSTED = {"run", "resume"}
 """A llmos that ends waits for these first."""
-
-
-def context(process: Process) -> dict[str, Any]:
-    """The window of a living process in plain values, pages in their order. Raises `BadInput` for an ended one."""
-    if not process.alive:
-        raise BadInput(f"process {process.pid} has ended", hint="only living processes have pages")
-    view = process.context.view()
-    pages = [
-        {
-            "handle": page.handle, "role": page.role, "kind": page.kind.value, "label": page.label,
-            "tokens": page.tokens, "resident": page.resident, "text": page.text,
-        }
-        for page in view.pages
-    ]  # fmt: skip
-    return {
-        "window": view.window, "used": view.used, "faults": view.faults, "evictions": view.evictions, "pages": pages,
-    }  # fmt: skip
 
 
 @asynccontextmanager

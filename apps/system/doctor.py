@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -19,10 +18,12 @@ from rich.text import Text
 
 from ...kernel.errors import OSFault
 from ...kernel.sandbox import probe
-from ...kernel.translate import translate
+from ...kernel.translate import translate, translated
+from ...memory.salvage import flaws, salvage
 from .display import clean, out, print_json
-from .home import Home
+from .home import Home, HomeLock
 from .options import Options
+from .session import preparing
 
 State = Literal["ok", "warn", "missing"]
 _USEFUL = ("avx", "avx2", "f16c", "fma", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
@@ -101,23 +102,20 @@ def _database(home: Home) -> Check:
             return Check("database", "missing", f"{detail} without FTS5", "use a Python whose SQLite has FTS5")
     if not home.database.exists():
         return Check("database", "ok", f"{detail} with FTS5")
-    try:
-        wrong = _flaws(home.database)
-    except sqlite3.Error as problem:
-        wrong = [str(problem)]
+    with preparing() as progress:
+        wrong = flaws(home.database, progress)
     if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         return Check(
-            "database", "missing", f"{home.database} is damaged: {wrong[0]}",
-            "restore a copy, or move the file away to begin anew",
-        )  # fmt: skip
+            "database", "missing", f"{wrong[0]}{more}", "restore a backup; llmos doctor --salvage saves the rest"
+        )
     return Check("database", "ok", f"{detail} with FTS5, {home.database.name} is sound")
 
 
-def _flaws(path: Path) -> list[str]:
-    """What SQLite finds wrong with a store, of whatever version; it is only read."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
-        found = [str(row[0]) for row in store.execute("PRAGMA integrity_check(1)")]
-    return [] if found == ["ok"] else found
+def save(home: Home) -> list[str]:
+    """Make a damaged store usable again as far as that is possible; what was done, in words."""
+    with HomeLock(home.create()), translated(), preparing() as progress:
+        return salvage(home.database, progress)
 
 
 def _llama(_: Home) -> Check:

@@ -8,26 +8,26 @@ from typing import Any
 from ...kernel.errors import BadInput, LimitExceeded, TimedOut
 from ...kernel.sandbox import Cage, Outcome, Sandbox, named_files
 from ...kernel.translate import translated
+from . import sizes
 from .display import clean, err, print_json
 from .ending import Ending
 from .handin import there
 from .output import fault_line
 from .piped import comes_within, is_piped, read_bytes
 
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _LEAST, _MOST = 2**20, 2**40  # bytes of memory
-_DIGITS = 20  # of a number of bytes; whatever is longer is too much
 _LONGEST = 24 * 3600.0  # seconds
 
 
 def size(text: str) -> int:
-    """Bytes from ``256M``; raises `BadInput`."""
-    number, unit = text.strip().upper().removesuffix("IB").removesuffix("B"), ""
-    if number[-1:] in _UNITS:
-        number, unit = number[:-1], number[-1:]
-    if not number.isdecimal() or not int(number[:_DIGITS]):
-        raise BadInput(f"--memory: {text!r} is no size", hint="for example 256M or 1G")
-    return int(number[:_DIGITS]) * _UNITS[unit]
+    """Bytes of memory from ``256M``; raises `BadInput`."""
+    try:
+        found = sizes.size(text)
+    except BadInput as wrong:
+        raise BadInput(f"--memory: {wrong.message}", hint=wrong.hint) from None
+    if not found:
+        raise BadInput("--memory: no program runs in 0 bytes", hint="for example 256M or 1G")
+    return found
 
 
 async def run_caged(

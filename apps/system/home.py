@@ -1,9 +1,9 @@
 """LLMOS_HOME: where everything lives that outlasts a run, and the lock that lets one llmos write it.
 
-    HOME/llmos.db       processes, journal, memory          HOME/apps/NAME      apps installed from a folder
+    HOME/llmos.db       processes, journal, memory, files   HOME/apps/NAME      apps installed from a folder
     HOME/models/        prepared and added models           HOME/site/          apps installed as packages
-    HOME/files/         the apps' own files                 HOME/run/           what only a running llmos needs
-    HOME/history        lines typed in the shell            HOME/lock           held while a llmos runs
+    HOME/history        lines typed in the shell            HOME/run/           what only a running llmos needs
+    HOME/lock           held while a llmos runs
 
 All of it is this user's alone, mode 0700.
 """
@@ -58,7 +58,7 @@ class Home:
 
     @property
     def files(self) -> Path:
-        """The apps' own trees, by owner and app."""
+        """Where an older llmos had the apps' own files, by owner and app; they are taken into the database."""
         return self.root / "files"
 
     @property
@@ -82,7 +82,7 @@ class Home:
             raise BadInput(f"{self.root} is a file", hint="name a folder in LLMOS_HOME or with --home")
         try:
             self.root.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-            for folder in (self.models, self.apps, self.site, self.files, self.run):
+            for folder in (self.models, self.apps, self.site, self.run):
                 folder.mkdir(mode=_PRIVATE, exist_ok=True)
             self._try_to_write()
         except OSError as problem:

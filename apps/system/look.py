@@ -36,15 +36,25 @@ def processes(home: Home, *, everything: bool = False) -> list[Row]:
     except NotRunning:
         now = []
     living = [row for row in now if row["state"] != "done"]
-    with _database(home) as database:
-        past = [] if database is None else Records(database).listing(everything=everything, limit=1000)
     shown = {row["pid"] for row in (now if not everything else living)}
-    return [_past(record) for record in past if record.pid not in shown] + living
+    with translated(), _database(home) as database:
+        if database is None:
+            return living
+        records = Records(database)
+        past = [one for one in records.listing(everything=everything, limit=1000) if one.pid not in shown]
+        return [_past(records, record) for record in past] + living
 
 
-def _past(record: Record) -> Row:
+def _past(records: Records, record: Record) -> Row:
+    """A record as `ps` shows it; of a suspended process with what it has used until now."""
     row = {name: value for name, value in asdict(record).items() if name != "args"}
-    return row if record.finished is not None else {**row, "state": "suspended", "seconds": None}
+    if record.finished is not None:
+        return row
+    used = records.life(record.pid).usage
+    known = {
+        name: used.get(name, row[name]) for name in ("tokens_in", "tokens_out", "first_token_s", "pages", "faults")
+    }
+    return {**row, **known, "state": "suspended", "seconds": used.get("ran", 0.0)}
 
 
 def calls(home: Home, pid: int) -> tuple[Row, list[Row]]:
@@ -154,16 +164,6 @@ def _call_cells(start: float, row: Row) -> list[Any]:
         reply = Text(_short(row["reply"]), style="dim" if row["ok"] else "red")
     said = Text.assemble(_short(row["args"]), " → " if reply else "", reply)
     return [row["n"], f"+{row['asked'] - start:.2f}s", took, row["call"], said]
-
-
-def page_lines(view: Row) -> Group:
-    """Every page with its first words, in the order of the window."""
-    head = f"{view['used']} of {view['window']} tokens, {view['faults']} faults, {view['evictions']} evictions"
-    rows = [
-        (p["handle"], p["role"], p["kind"], p["tokens"], "in" if p["resident"] else "out", _cut(p["text"]))
-        for p in view["pages"]
-    ]
-    return Group(Text(head, style="dim"), rows_table(("page", "role", "kind", "tokens", "", ""), rows))
 
 
 def _short(value: Any) -> str:

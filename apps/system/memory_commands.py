@@ -1,25 +1,30 @@
 """What the commands of `llmos memory` do: ask a service, show how far it is, then what came of it."""
 
 import os
+import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from ...kernel.errors import BadInput, NotFound
+from ...kernel.errors import BadInput, NotFound, Storage
 from .display import err, one_line, out, print_json
 from .execute import size
 from .handin import expanded
 from .home import Home
-from .memory_view import hits_text, sources_table, stats_table, summary_text
+from .memory_view import hits_text, short, sources_table, stats_table, summary_text
 from .stores import use
 
 Row = dict[str, Any]
 Whose = dict[str, str]
 _WIDEST = 40  # cells of what the bar names
+_UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}  # seconds
+_AGO = re.compile(r"(\d{1,6})([mhdw])")
 
 
 def add_files(home: Home, whose: Whose, paths: Sequence[str], *, most: str, as_json: bool, **how: Any) -> int:
@@ -35,10 +40,14 @@ def add_files(home: Home, whose: Whose, paths: Sequence[str], *, most: str, as_j
     return BadInput.exit_code if any(skipped["failed"] for skipped in told["skipped"]) else 0
 
 
-def find(home: Home, whose: Whose, query: str, *, source: str | None, as_json: bool, **how: Any) -> None:
+def find(
+    home: Home, whose: Whose, query: str, *, source: str | None, since: str | None, until: str | None, as_json: bool,
+    **how: Any,
+) -> None:  # fmt: skip
     """`llmos memory search`."""
-    path = None if source is None else os.path.realpath(_absolute(source))
-    hits = use(home, "memory.search", query=query, source=path, **whose, **how)
+    times = {"since": _time("--since", since), "until": _time("--until", until)}
+    path = None if source is None else _absolute(source)
+    hits = use(home, "memory.search", query=query, source=path, **times, **whose, **how)
     if as_json:
         for hit in hits:
             print_json(hit)
@@ -105,6 +114,33 @@ def show_stats(home: Home, *, as_json: bool) -> None:
         out().print(stats_table(told))
 
 
+def check(home: Home, *, as_json: bool) -> int:
+    """`llmos memory check`; 74 when something is damaged."""
+    with _bar("checking") as on_step:
+        told = use(home, "memory.check", on_step)
+    if as_json:
+        print_json(told)
+    elif told["wrong"]:
+        for line in told["wrong"]:
+            out().print(Text(one_line(line)))
+        err().print("llmos memory rebuild makes anew what can be made from the passages", style="dim")
+    else:
+        out().print("all is as it was stored")
+    return Storage.exit_code if told["wrong"] else 0
+
+
+def rebuild(home: Home, *, as_json: bool) -> None:
+    """`llmos memory rebuild`."""
+    with _bar("making it anew") as on_step:
+        told = use(home, "memory.rebuild", on_step)
+    if as_json:
+        print_json(told)
+        return
+    out().print(f"{_count(told['passages'], 'passage')} made anew")
+    for name in told["to_be_read"]:
+        out().print(Text(f"to be added again: {short(name)}", style="yellow"))
+
+
 def _say_moved(told: Row, what: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"passages": told["passages"], "sources": told["sources"]})
@@ -119,6 +155,19 @@ def _count(number: int, what: str) -> str:
 
 def _absolute(path: str) -> str:
     return os.path.abspath(expanded(Path(path)))
+
+
+def _time(option: str, text: str | None) -> float | None:
+    """Seconds since the epoch."""
+    if text is None:
+        return None
+    if ago := _AGO.fullmatch(text.strip()):
+        return time.time() - int(ago[1]) * _UNITS[ago[2]]
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError):
+        hint = "a day as 2026-11-25, a time as 2026-11-25T14:00, or how long ago: 12h, 7d"
+        raise BadInput(f"{option}: {text!r} is no time", hint=hint) from None
 
 
 def _size(text: str) -> int:
@@ -139,7 +188,7 @@ def _bar(begin: str) -> Iterator[Callable[[Row], None]]:
         task = progress.add_task(begin, total=None, tally="")
 
         def on_step(step: Row) -> None:
-            what = os.path.basename(one_line(step.get("what", ""))) or begin
+            what = one_line(step.get("what", "")).rpartition("/")[2] or begin
             shown = what if len(what) <= _WIDEST else what[: _WIDEST - 1] + "…"
             tally = f"{step['passages']:,} passages" if "passages" in step else ""
             progress.update(

@@ -110,8 +110,9 @@ def _where_from(hit: Row) -> str:
 
 def _why(hit: Row) -> str:
     why = hit["why"]
+    words = f", holds {', '.join(why['words'])}" if why["words"] else ""
     ranks = [f"{kind} no. {why[name]}" for kind, name in (("words", "keyword"), ("meaning", "vector")) if why[name]]
-    return f"score {hit['score']:.2f}: {', '.join(ranks)}, similarity {why['similarity']:.2f}"
+    return f"score {hit['score']:.2f}: {', '.join(ranks)}, similarity {why['similarity']:.2f}{words}"
 
 
 def sources_table(rows: Sequence[Row]) -> Table:
@@ -149,7 +150,10 @@ def stats_table(told: Row) -> Group:
     vectors = ", ".join(f"{count:,} by {clean(name)}" for name, count in told["vectors"].items()) or "none"
     room = f"{in_bytes(told['database'])} in the store, {in_bytes(told['index'])} in the index"
     table = rows_table(("owner", "app", "collection", "passages", "words", "files", "size"), rows)
-    return Group(table, Text(f"vectors: {vectors}; {room}", style="dim"))
+    lines = [Text(f"vectors: {vectors}; {room}", style="dim")]
+    if work := told["under_way"]:
+        lines.append(Text(one_line(f"under way: {work['what']}, {work['done']:,} of {work['total']:,}"), style="dim"))
+    return Group(table, *lines)
 
 
 def in_bytes(count: int) -> str:

@@ -14,6 +14,9 @@ from .display import clean, err
 from .registry import AppInfo
 from .seat import Started
 
+KEPT = 2**20
+"""Characters that are kept, at least, of what a sink has had."""
+
 Sink = Callable[[str], None]
 Asker = Callable[[str, list[str]], Awaitable[str]]
 OnProgress = Callable[[float, str], None]
@@ -21,12 +24,16 @@ OnProgress = Callable[[float, str], None]
 
 
 class AppOutput:
-    """The output of one process (or of all stages of a job). Owned by the event loop's thread."""
+    """The output of one process (or of all stages of a job). Owned by the event loop's thread.
+
+    ``text`` is what was written; of what a sink has had, the end.
+    """
 
     def __init__(
         self, ask: Asker | None = None, sink: Sink | None = None, on_progress: OnProgress | None = None
     ) -> None:
         self.text = ""
+        self.broken = False  # whoever read has gone
         self._ask = ask
         self._sink = sink
         self._on_progress = on_progress
@@ -47,7 +54,12 @@ class AppOutput:
 
     def _pass_on(self) -> None:
         if self._sink is not None and self._passed < len(self.text):
-            self._sink(self.text[self._passed :])
+            try:
+                self._sink(self.text[self._passed :])
+            except BrokenPipeError:
+                self.broken = True
+                raise
+            self.text = self.text[-KEPT:] if len(self.text) > 2 * KEPT else self.text
             self._passed = len(self.text)
 
     @property

@@ -83,7 +83,7 @@ def _input(info: AppInfo, given: Given) -> str:
 
 async def _run(seat: Seat, info: AppInfo, parts: list[Given], stdin: str, bar: Bar) -> int:
     live = len(parts) == 1 and not parts[0].json
-    outputs = [_output(place, bar, live=live) for place in range(len(parts))]
+    outputs = [on_terminal(place, bar, live=live) for place in range(len(parts))]
     started: list[Started] = []
     for part, output in zip(parts, outputs, strict=True):
         started.append(await seat.start(info.name, part, output, stdin=stdin))
@@ -107,7 +107,9 @@ async def _count(bar: Bar, place: int, process: Started) -> None:
     bar.update(place, 1.0)
 
 
-def _output(place: int, bar: Bar, *, live: bool) -> AppOutput:
+def on_terminal(place: int, bar: Bar, *, live: bool) -> AppOutput:
+    """The output of process number ``place``; ``live``: what it writes is shown as it comes."""
+
     def sink(text: str) -> None:
         bar.close()  # the answer itself shows how far it is
         sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
@@ -126,6 +128,8 @@ def _output(place: int, bar: Bar, *, live: bool) -> AppOutput:
 
 def _show(info: AppInfo, part: Given, process: Started, output: AppOutput, text: Text, label: str) -> None:
     """What is still to be said of an ended process; ``label`` names its input where there are several."""
+    if output.broken:
+        raise BrokenPipeError
     error = part.in_its_words(process.error) if process.error else None
     if part.json:
         which = {"input": label} if label and error else {}

@@ -15,7 +15,10 @@ from .display import err
 from .ending import Ending
 from .guest import Guest, guest
 from .home import Home
+from .housekeeping import tidying
 from .options import SCRIPTED, Options
+from .settings import settings
+from .stores import stores_of
 
 PATIENCE = 5.0
 """Seconds that a home may be held by one that does not say that it will answer, such as a command at work on it."""
@@ -30,6 +33,7 @@ async def session(options: Options) -> AsyncIterator[Running | Guest]:
     when the block is left stays until the processes that other terminals run here have ended. Signals end what was
     started here, see `Ending`; nothing is broken off while the machine is taken apart.
     """
+    keep = settings(options.home).retention.keep
     ending = Ending()
     async with AsyncExitStack() as stack:
         stack.callback(ending.release)
@@ -40,6 +44,7 @@ async def session(options: Options) -> AsyncIterator[Running | Guest]:
         with ending.guard(seat):
             if isinstance(seat, Running):
                 await stack.enter_async_context(serve(seat))
+                await stack.enter_async_context(tidying(stores_of(seat), keep))
             yield seat
             if isinstance(seat, Running):
                 ending.listen()

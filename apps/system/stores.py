@@ -27,11 +27,12 @@ from typing import Any
 from ...kernel.errors import BadInput, HomeHeld
 from ...kernel.translate import translated
 from ...memory.database import Database
+from ...memory.files import FileStore
 from ...memory.ingest.library import Library
 from ...memory.recall import Recall
 from ...memory.records import Records
-from . import checkpoints, memory_services
-from .boot import recall_on
+from . import checkpoints, file_services, housekeeping, memory_services
+from .boot import Running, files_on, recall_on
 from .client import NotRunning, request
 from .embedders import chosen_embedder
 from .home import Home, HomeLock
@@ -53,6 +54,7 @@ class Stores:
     home: Home
     database: Database
     recall: Recall
+    files: FileStore
     new_pid: Callable[[], int]  # a pid that was never used in this home
     model: str | None = None  # the name of the model that computes, where one does
 
@@ -70,9 +72,31 @@ SERVICES: dict[str, Service] = {
     "memory.export": memory_services.export,
     "memory.import": memory_services.take_in,
     "memory.stats": memory_services.stats,
+    "memory.check": memory_services.check,
+    "memory.rebuild": memory_services.rebuild,
+    "fs.ls": file_services.ls,
+    "fs.cat": file_services.cat,
+    "fs.put": file_services.put,
+    "fs.get": file_services.get,
+    "fs.find": file_services.find,
+    "fs.log": file_services.log,
+    "fs.diff": file_services.diff,
+    "fs.rollback": file_services.rollback,
+    "fs.rm": file_services.rm,
+    "fs.mv": file_services.mv,
+    "fs.tag": file_services.tag,
+    "fs.du": file_services.du,
+    "fs.check": file_services.check,
     "process.checkpoint": checkpoints.write,
     "process.restore": checkpoints.read,
+    "gc": housekeeping.gc,
 }
+
+
+def stores_of(running: Running) -> Stores:
+    """Those of the llmos in this program."""
+    parts, new_pid = running.machine.parts, running.machine.table.new_pid
+    return Stores(running.home, parts.database, parts.recall, parts.files, new_pid, running.model)
 
 
 @contextmanager
@@ -86,8 +110,9 @@ def opened(home: Home) -> Iterator[Stores]:
             embedder = undo.enter_context(chosen_embedder(home.root))
             recall = recall_on(home, database, embedder)
             undo.callback(recall.close)
+            files = files_on(home, database, lambda what, share: None)
             pids = count(Records(database).next_pid())
-        yield Stores(home, database, recall, lambda: next(pids))
+        yield Stores(home, database, recall, files, lambda: next(pids))
 
 
 def use(home: Home, name: str, on_step: Callable[[dict[str, Json]], None] | None = None, /, **fields: Json) -> Json:
@@ -101,8 +126,8 @@ def use(home: Home, name: str, on_step: Callable[[dict[str, Json]], None] | None
         try:
             with opened(home) as stores:
                 return _here(begin(stores, name, fields), on_step)
-        except HomeHeld:  # by one that begins or ends, and will answer, or be gone, in a moment
-            if time.monotonic() > limit:
+        except HomeHeld as held:  # by one that begins or ends, and will answer, or be gone, in a moment
+            if not held.details["serves"] and time.monotonic() > limit:
                 raise
             time.sleep(_AGAIN)
 

@@ -57,6 +57,7 @@ class Talk:
         """Go on with the conversation that an earlier shell had when it died; this is its output."""
         self._process = process
         process.came_back = False  # it ends with this shell, as its own would
+        self._waits.set()  # it takes a line, also before it has caught up
 
     async def end(self) -> bool:
         """End the conversation, with all that it knows; False where there is none."""

@@ -19,8 +19,9 @@ from .ending import Ending
 from .guest import Distant, guest
 from .home import Home
 from .options import Options
-from .output import AppOutput, ask_terminal, fault_line, remainder
+from .output import AppOutput, fault_line, remainder
 from .registry import Registry
+from .run import Bar, on_terminal
 from .seat import Started
 
 _AT_A_TIME = 200  # entries of the journal
@@ -33,8 +34,8 @@ _WROTE = (
 
 async def run_attach(options: Options, pid: int) -> int:
     """Show what a process has written and writes, and ask its questions here; its exit code. Ctrl-C leaves it alone."""
-    output = AppOutput(ask_terminal if sys.stdin.isatty() else None, _write)
-    ending = Ending()
+    ending, bar = Ending(), Bar(1)
+    output = on_terminal(0, bar, live=True)
     try:
         with ending.guard():
             async with guest(options) as seat:
@@ -46,6 +47,7 @@ async def run_attach(options: Options, pid: int) -> int:
     except (NotRunning, BadInput):  # it does not run: what it wrote stands in the journal
         return await show_written(options.home, pid)
     finally:
+        bar.close()
         ending.release()
     await _show_end(seat.registry, process, output)
     return process.exit_code or 0

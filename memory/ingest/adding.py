@@ -138,14 +138,14 @@ class Adding:
             if known is None or not self._like_this(known):
                 yield Job(found.path, found.name, found.size)
             elif self._wanted.thorough or not _untouched(known, found):
-                yield Job(found.path, found.name, found.size, known.digest)
+                yield Job(found.path, found.name, found.size, known.content)
             else:
                 self._total -= found.size
                 self._summary.unchanged += 1
 
     def _like_this(self, known: Source) -> bool:
         same = (known.tags, known.label, known.recipe) == (self._tags, self._wanted.label, RECIPE)
-        return same and known.digest != ""
+        return same and known.content != ""
 
     def _write(self) -> None:
         """Remember the pieces that are held, and note the files that have come to their end."""
@@ -162,13 +162,14 @@ class Adding:
         self._pieces, self._ended = [], []
 
     def _values(self, facts: Facts) -> dict[str, Any]:
-        if facts.job.name in self._known:
+        known = self._known.get(facts.job.name)
+        if known and known.reading:
             self._summary.changed += 1
         else:
             self._summary.added += 1
         if facts.notes:
             self._summary.notes[facts.job.name] = facts.notes
-        return {"kind": facts.kind, "digest": facts.digest, "added": self._began, **self._seen(facts)}
+        return {"kind": facts.kind, "content": facts.digest, "added": self._began, **self._seen(facts)}
 
     def _seen(self, facts: Facts) -> dict[str, Any]:
         return {"size": facts.size, "mtime_ns": facts.mtime_ns, "seen": self._began}

@@ -2,7 +2,7 @@
 
     {"llmos": "memory", "version": 1, "owner", "app", "written"}
     {"collection", "passage": {key, text, title, source, tags, meta, label}}
-    {"collection", "source": {name, kind, digest, size, mtime_ns, tags, label, recipe, added, seen}}
+    {"collection", "source": {name, kind, content, size, mtime_ns, tags, label, recipe, added, seen}}
     {"holds": [[key, title, meta], …]}                                   of the source above it, any number of lines
     {"end": {"passages", "sources", "digest"}}                           the digest is that of the lines before it
 
@@ -19,15 +19,17 @@ from typing import Any, BinaryIO
 
 from ..database import Database
 from ..faults import Damaged
-from ..passages import Passage, find_space
+from ..passages import Passage
 from ..recall import Recall
+from ..spaces import find_space
+from ..vectors import Mark
 from .shelf import Place, Reading, Shelf
 
 VERSION = 1
 _TOGETHER = 400  # passages read or written together
 _LONGEST = 2**26  # bytes of a line that is taken in
 _OF_A_PASSAGE = ("key", "text", "title", "source", "tags", "meta", "label")
-_SET = ("kind", "digest", "size", "mtime_ns", "added", "seen")  # when the reading of a source ends
+_SET = ("kind", "content", "size", "mtime_ns", "added", "seen")  # when the reading of a source ends
 _OF_A_SOURCE = ("name", "tags", "label", "recipe", *_SET)
 
 
@@ -77,9 +79,9 @@ class _Out:
 
 def _write_all(database: Database, places: Sequence[Place], shelf_of: ShelfOf, out: _Out) -> Steps:
     spaces = [find_space(database, place.owner, place.app, place.collection) for place in places]
-    moved = Moved(0, sum(space.mark.count for space in spaces if space))
+    moved = Moved(0, sum(space.state()[0] for space in spaces if space))
     for place, space in zip(places, spaces, strict=True):
-        keys = space.keys() if space else []
+        keys = [mark.key for mark in space.after(Mark())] if space else []
         for start in range(0, len(keys), _TOGETHER):
             hits = space.hits(keys[start : start + _TOGETHER]) if space else {}
             for _, hit in sorted(hits.items()):

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from ..database import Database
 from ..faults import Held, Missing
 from ..recall import Recall
+from . import mending
 from .adding import Adding, Progress, Summary, Wanted
 from .exchange import Steps, take_in, write
 from .shelf import Place, Shelf
@@ -66,7 +67,7 @@ class Library:
     def collections(self, owner: str, app: str) -> list[str]:
         """Names of the collections that hold anything."""
         sql = (
-            "SELECT name FROM collections AS c WHERE owner = ? AND app = ?"
+            "SELECT name FROM collections AS c WHERE owner = ? AND app = ? AND substr(name, 1, 1) != '/'"
             " AND (passages > 0 OR EXISTS (SELECT 1 FROM sources WHERE collection = c.id)) ORDER BY name"
         )
         return [name for (name,) in self._database.rows(sql, (owner, app))]
@@ -93,13 +94,18 @@ class Library:
         holders = self._shelf(place).sources.holders(keys)
         return {key: [holder.name for holder in found] for key, found in holders.items()}
 
-    def empty(self, place: Place) -> Generator[str, None, int]:
-        """Forget a whole collection, also what no file gave; yields its name; how many passages there were."""
-        count = 0
-        for number in self._shelf(place).empty():
-            count += number
-            yield place.collection
-        return count
+    def empty(self, place: Place) -> int:
+        """Forget a whole collection with its sources, also what no file gave; how many passages there were."""
+        with self._alone():
+            return self._shelf(place).empty()
+
+    def keys(self, path: str, owner: str, app: str, collection: str | None = None) -> list[str] | None:
+        """The keys of all passages of a source, or of all below a folder; None where none is known."""
+        name = as_text(os.path.realpath(path))
+        found = [one for one in self.sources(owner, app, collection) if below(one.source.name, name)]
+        shelves = {one.collection: self._shelf(Place(owner, app, one.collection)) for one in found}
+        keys = {key for one in found for key in shelves[one.collection].sources.keys(one.source.id)}
+        return sorted(keys) if found else None
 
     def export(self, path: Path, owner: str, app: str, collection: str | None = None) -> Steps:
         """Write a collection, or all, to a file, see `exchange`. Raises `Missing` where there is nothing to write."""
@@ -113,6 +119,15 @@ class Library:
         """Remember what an exported file holds, see `exchange`."""
         with self._alone():
             return (yield from take_in(self._recall, path, Place(owner, app), collection, self._shelf))
+
+    def check(self) -> list[str]:
+        """What is wrong with the notes about files, a line each."""
+        return mending.check(self._database)
+
+    def mend(self) -> list[str]:
+        """Drop notes that are damaged; the names of the files to be read again, which the next `add` does."""
+        with self._alone():
+            return mending.mend(self._database)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

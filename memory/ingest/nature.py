@@ -47,7 +47,7 @@ class _Utf8:
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.valid = True
-        self.mostly = False
+        self.mostly = False  # it has letters that only UTF-8 writes so
         self.nul = False
 
     def take(self, block: bytes, final: bool = False) -> None:
@@ -55,12 +55,12 @@ class _Utf8:
         if not self.valid:
             return
         try:
-            self._decoder.decode(block, final)
+            self.mostly = not self._decoder.decode(block, final).isascii() or self.mostly
         except UnicodeDecodeError as problem:
             self.valid = False
             text = problem.object.decode("utf-8", "replace")
             bad = text.count("\ufffd")
-            self.mostly = sum(not letter.isascii() for letter in text) > 5 * bad
+            self.mostly = self.mostly or sum(not letter.isascii() for letter in text) > 5 * bad
 
 
 def _encoding(head: bytes, utf8: _Utf8) -> tuple[str, bool]:

@@ -67,7 +67,8 @@ def _without_edges(pages: list[list[str]]) -> Iterator[list[str]]:
 
 def _placed(lines: list[str]) -> list[tuple[int, str]]:
     filled = [(place, line) for place, line in enumerate(lines) if line.strip()]
-    return filled[:_EDGE] + filled[max(_EDGE, len(filled) - _EDGE) :]
+    edge = min(_EDGE, len(filled) // 4)  # of a page with little on it less
+    return filled[:edge] + filled[len(filled) - edge :]
 
 
 def _edges(lines: list[str]) -> list[str]:

@@ -65,44 +65,65 @@ class Tick:
 
 def read(jobs: Iterable[Job], most: int) -> Iterator[Part | Facts | Failed | Tick]:
     """Read files of at most ``most`` bytes, in order; closing the generator ends the child."""
-    waiting = iter(jobs)
-    under_way: deque[tuple[Job, bytes]] = deque()
-    again: deque[tuple[Job, bytes]] = deque()  # handed to a child that ended before their turn
-    drained = False
-    while not drained or under_way or again:
+    queue = _Queue(jobs, most)
+    while queue.fill() or queue.under_way:
         with _Child() as child:
-            while True:
-                while (again or not drained) and sum(len(line) for _, line in under_way) < _AHEAD:
-                    job = again.popleft() if again else _request(next(waiting, None), most)
-                    if job is None:
-                        drained = True
-                        continue
-                    under_way.append(job)
-                    child.send(job[1])
-                if not under_way:
-                    return
+            queue.send_all(child)
+            while queue.under_way:
                 answer = child.answer()
                 if answer is None:
                     yield Tick()
                 elif not answer:
                     break
                 else:
-                    told = _told(under_way[0][0], answer)
+                    told = _told(queue.first, answer)
                     if not isinstance(told, Part):
-                        under_way.popleft()
+                        queue.done()
+                        queue.fill(child)
                     yield told
-            code = child.ended()
+            code = child.ended() if queue.under_way else 0
         if code:
-            yield Failed(under_way.popleft()[0], _death(code))
-        again.extendleft(reversed(under_way))
-        under_way.clear()
+            yield Failed(queue.done(), _death(code))
 
 
-def _request(job: Job | None, most: int) -> tuple[Job, bytes] | None:
-    if job is None:
-        return None
-    asked = {"path": job.path, "name": job.name, "digest": job.digest, "most": most}
-    return job, json.dumps(asked).encode() + b"\n"
+class _Queue:
+    """Files that wait and, in order, those that are under way: they are handed to the next child where one ends."""
+
+    def __init__(self, jobs: Iterable[Job], most: int) -> None:
+        self._waiting = iter(jobs)
+        self._most = most
+        self._size = 0  # bytes of the requests under way
+        self.under_way: deque[tuple[Job, bytes]] = deque()
+
+    @property
+    def first(self) -> Job:
+        """The file that is being read."""
+        return self.under_way[0][0]
+
+    def fill(self, child: "_Child | None" = None) -> bool:
+        """Take up as many as may be under way, and hand them to the child; False when there are no more."""
+        while self._size < _AHEAD:
+            job = next(self._waiting, None)
+            if job is None:
+                return False
+            asked = {"path": job.path, "name": job.name, "digest": job.digest, "most": self._most}
+            line = json.dumps(asked).encode() + b"\n"
+            self.under_way.append((job, line))
+            self._size += len(line)
+            if child is not None:
+                child.send(line)
+        return True
+
+    def send_all(self, child: "_Child") -> None:
+        """Hand a new child all that is under way."""
+        for _, line in self.under_way:
+            child.send(line)
+
+    def done(self) -> Job:
+        """The first is no longer under way."""
+        job, line = self.under_way.popleft()
+        self._size -= len(line)
+        return job
 
 
 def _told(job: Job, answer: dict[str, Any]) -> Part | Facts | Failed:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..database import Database
-from ..passages import make_space
 from ..recall import Recall
+from ..spaces import make_space
 from .blocks import Piece
 from .sources import Source, Sources, key_of, passage_of
 
@@ -110,18 +110,16 @@ class Shelf:
                 self.sources.let_go(db, key)
         return count
 
-    def empty(self) -> Iterator[int]:
-        """Forget all, also what no source gave; yields how many passages were forgotten at a time."""
-        with self._lock, self._database.transaction() as db:
-            sources = list(self.sources.all().values())
-            for source in sources:
-                self.sources.set(db, source.id, digest="")  # should this be broken off, they are to be read again
-        sql = "SELECT key FROM passages WHERE collection = ? LIMIT ?"
-        while keys := self._database.rows(sql, (self.sources.collection, _STEP)):
-            yield self._recall.forget([self._handle(key) for (key,) in keys], **self._whose)
-        with self._lock, self._database.transaction() as db:
-            for source in sources:
-                self.sources.remove(db, source.id)
+    def empty(self) -> int:
+        """Forget all, also what no source gave, at once; how many passages there were."""
+        change = self._recall.forgetting(collection=self._name, **self._whose)
+        try:
+            with self._lock, self._database.transaction() as db:
+                change.write(db)
+                self.sources.clear(db)
+        finally:
+            self._recall.settled(change)
+        return change.count
 
     def restore(self, reading: Reading, held: Sequence[tuple[str, str, Mapping[str, Any]]]) -> None:
         """Note that a reading found (key, title, meta) of passages that are here already."""
@@ -148,6 +146,8 @@ class Shelf:
                 self._recall.forget([self._handle(key) for key in part if key not in left], **self._whose)
                 hits = {key: self._recall.get(self._handle(key), **self._whose) for key in left}
                 self._remember({key: hit.text for key, hit in hits.items() if hit}, leaving=source, but=but)
+                with self._database.transaction() as db:  # now: who looks next must not take it for held
+                    self.sources.drop(db, source, but, part)
             yield start + len(part)
 
     def _remember(self, texts: Mapping[str, str], leaving: int | None = None, but: int | None = None) -> None:

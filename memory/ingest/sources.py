@@ -24,7 +24,7 @@ class Source:
     id: int
     name: str
     kind: str
-    digest: str
+    content: str
     size: int
     mtime_ns: int
     tags: str
@@ -35,7 +35,14 @@ class Source:
     seen: float
 
 
-_COLUMNS = "id, name, kind, digest, size, mtime_ns, tags, label, recipe, reading, added, seen"
+_COLUMNS = "id, name, kind, content, size, mtime_ns, tags, label, recipe, reading, added, seen"
+WHOLE = (
+    "s.digest IS digest(s.id, s.collection, s.name, s.kind, s.content, s.size, s.mtime_ns, s.tags, s.label, s.recipe,"
+    " s.reading, s.added, s.seen)"
+)
+"""Of a row ``s`` of sources: it is as it was written."""
+WHOLE_NOTE = "p.digest IS digest(p.source, p.reading, p.key, p.title, p.meta)"
+"""Of a row ``p`` of source_passages."""
 _ONE_OF = "(SELECT value FROM json_each(?))"
 
 
@@ -72,8 +79,9 @@ class Sources:
         self.collection = collection
 
     def all(self) -> dict[str, Source]:
-        """By their names."""
-        rows = self._database.rows(f"SELECT {_COLUMNS} FROM sources WHERE collection = ?", (self.collection,))
+        """By their names; those whose rows are damaged are no longer known, and are read as new ones."""
+        sql = f"SELECT {_COLUMNS} FROM sources AS s WHERE collection = ? AND {WHOLE}"
+        rows = self._database.rows(sql, (self.collection,))
         return {row[1]: Source(*row) for row in rows}
 
     def counts(self) -> dict[int, int]:
@@ -85,11 +93,11 @@ class Sources:
         return dict(self._database.rows(sql, (self.collection,)))
 
     def open(self, db: sqlite3.Connection, name: str, tags: str, label: str, recipe: int) -> Source:
-        """The source, made where it is missing. While it is read, its digest is that of no file."""
+        """The source, made where it is missing. While it is read, its content is that of no file."""
         db.execute(
-            "INSERT INTO sources (collection, name, kind, digest, size, mtime_ns, tags, label, recipe, reading, added,"
+            "INSERT INTO sources (collection, name, kind, content, size, mtime_ns, tags, label, recipe, reading, added,"
             " seen) VALUES (?, ?, '', '', 0, 0, ?, ?, ?, 0, 0, 0) ON CONFLICT (collection, name)"
-            " DO UPDATE SET digest = '', tags = excluded.tags, label = excluded.label, recipe = excluded.recipe",
+            " DO UPDATE SET content = '', tags = excluded.tags, label = excluded.label, recipe = excluded.recipe",
             (self.collection, name, tags, label, recipe),
         )
         sql = f"SELECT {_COLUMNS} FROM sources WHERE collection = ? AND name = ?"
@@ -100,13 +108,14 @@ class Sources:
     ) -> None:
         """Note that a reading of a source found a text; the first place where it did counts."""
         row = (source, reading, key, sound(title), sound(json.dumps(dict(meta), ensure_ascii=False)))
-        db.execute("INSERT OR IGNORE INTO source_passages VALUES (?, ?, ?, ?, ?)", row)
+        sql = "INSERT OR IGNORE INTO source_passages (source, reading, key, title, meta) VALUES (?, ?, ?, ?, ?)"
+        db.execute(sql, row)
 
     def held(self, source: Source, after: str, most: int) -> list[tuple[str, str, dict[str, Any]]]:
         """(key, title, meta) of what a source holds, by key, ``most`` of them from beyond ``after``."""
         sql = (
-            "SELECT key, title, meta FROM source_passages WHERE source = ? AND reading = ? AND key > ?"
-            " ORDER BY key LIMIT ?"
+            "SELECT key, title, meta FROM source_passages AS p WHERE source = ? AND reading = ? AND key > ?"
+            f" AND {WHOLE_NOTE} ORDER BY key LIMIT ?"
         )
         rows = self._database.rows(sql, (source.id, source.reading, after, most))
         return [(key, title, json.loads(meta)) for key, title, meta in rows]
@@ -116,14 +125,26 @@ class Sources:
         changed = ", ".join(f"{column} = :{column}" for column in values)
         db.execute(f"UPDATE sources SET {changed} WHERE id = :id", {**values, "id": source})
 
-    def drop(self, db: sqlite3.Connection, source: int, but: int | None = None) -> None:
-        """Forget what readings of a source found, all of them or all but one."""
-        db.execute("DELETE FROM source_passages WHERE source = ? AND reading IS NOT ?", (source, but))
+    def drop(
+        self, db: sqlite3.Connection, source: int, but: int | None = None, keys: Collection[str] | None = None
+    ) -> None:
+        """Forget what readings of a source found, all of them or all but one; of these keys, or all."""
+        sql = "DELETE FROM source_passages WHERE source = ? AND reading IS NOT ?"
+        if keys is None:
+            db.execute(sql, (source, but))
+        else:
+            db.execute(f"{sql} AND key IN {_ONE_OF}", (source, but, json.dumps(list(keys))))
 
     def let_go(self, db: sqlite3.Connection, key: str) -> None:
         """No source holds this text any more."""
         sql = "DELETE FROM source_passages WHERE key = ? AND source IN (SELECT id FROM sources WHERE collection = ?)"
         db.execute(sql, (key, self.collection))
+
+    def clear(self, db: sqlite3.Connection) -> None:
+        """Forget all sources."""
+        among = "(SELECT id FROM sources WHERE collection = ?)"
+        db.execute(f"DELETE FROM source_passages WHERE source IN {among}", (self.collection,))
+        db.execute("DELETE FROM sources WHERE collection = ?", (self.collection,))
 
     def remove(self, db: sqlite3.Connection, source: int) -> None:
         """Forget a source."""
@@ -145,7 +166,7 @@ class Sources:
         sql = (
             "SELECT p.key, s.id, s.name, p.title, p.meta, s.tags, s.label FROM source_passages AS p"
             f" JOIN sources AS s ON s.id = p.source WHERE s.collection = ? AND p.key IN {_ONE_OF}"
-            " AND (p.source IS NOT ? OR p.reading IS ?) ORDER BY p.key, s.id, p.reading DESC"
+            f" AND (p.source IS NOT ? OR p.reading IS ?) AND {WHOLE_NOTE} ORDER BY p.key, s.id, p.reading DESC"
         )
         found: dict[str, list[Holder]] = {}
         for key, source, name, title, meta, tags, label in self._database.rows(

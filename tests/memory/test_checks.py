@@ -4,7 +4,7 @@ import sqlite3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmos.memory.checks import damaged_rows, digest, install, protected, verify
+from llmos.memory.checks import damaged_rows, digest, examine, install, protected, verify
 from llmos.memory.faults import Damaged, DamagedRow
 
 VALUES = st.one_of(
@@ -64,10 +64,23 @@ def test_a_column_keeps_its_digest_through_every_change(connection):
     assert isinstance(caught.value, Damaged)
 
 
-def test_rows_that_were_changed_behind_its_back_are_named(connection):
-    connection.execute("CREATE TABLE plain (a)")
-    connection.execute("CREATE TABLE t (pid, name, a, digest, PRIMARY KEY (pid, name)) WITHOUT ROWID")
-    connection.execute("INSERT INTO t VALUES (1, 'x', 5, digest(1, 'x', 5)), (1, 'y', 6, digest(1, 'y', 7))")
-    found = protected(connection)
-    assert found == {"t": ("pid || '/' || name", ["pid", "name", "a"])}
-    assert list(damaged_rows(connection, "t", *found["t"])) == ["1/y"]
+def test_rows_that_were_changed_behind_its_back_are_named(tmp_path):
+    path = tmp_path / "store.db"
+    with sqlite3.connect(path) as connection:
+        install(connection)
+        connection.execute("CREATE TABLE plain (a, digest)")
+        connection.execute(
+            "CREATE TABLE t (pid, name, a, digest INTEGER AS (digest(pid, name, a)) STORED, PRIMARY KEY (pid, name))"
+            " WITHOUT ROWID"
+        )
+        connection.execute("INSERT INTO t VALUES (1, 'x', 'the first'), (1, 'y', 'the second')")
+    connection.close()
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"the second", b"the sekond"))
+    with sqlite3.connect(path) as connection:
+        install(connection)
+        found = protected(connection)
+        assert found == {"t": ("pid || '/' || name", ["pid", "name", "a"])}
+        assert list(damaged_rows(connection, "t", *found["t"])) == ["1/y"]
+        assert list(examine(connection)) == ["t 1/y is damaged: its checksum is not that of its content"]
+    connection.close()

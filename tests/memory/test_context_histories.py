@@ -166,7 +166,7 @@ def shelf(tmp_path_factory):
     found.close()
 
 
-@pytest.mark.parametrize("portion", range(10))
+@pytest.mark.parametrize("portion", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 10))])
 def test_random_histories(shelf, portion):
     for number in range(portion * HISTORIES // 10, (portion + 1) * HISTORIES // 10):
         history = History(shelf, number)

@@ -148,14 +148,14 @@ def test_damage_within_is_found(path):
     assert database.check() == []
     database.close()
     data = bytearray(path.read_bytes())
-    page = data.rindex(b"p199") // 4096 * 4096
+    page = data.rindex(b"p199user") // 4096 * 4096
     data[page : page + 64] = b"\xff" * 64
     path.write_bytes(data)
     with pytest.raises(Damaged, match="damaged"):
         Database(path)
     database = Database(path, read_only=True)  # what can still be read can be saved
     with pytest.raises(Damaged, match="damaged"):
-        database.rows("SELECT handle FROM pages")
+        database.rows("SELECT * FROM pages")
     assert database.check() != []
     database.close()
 
@@ -180,3 +180,21 @@ def test_a_full_disk_is_full_and_the_rest_stays(database):
     assert database.one(COUNT) == (kept,)
     database.run("DELETE FROM pages")
     database.run(LONG, ("p1", "x" * 9000))
+
+
+def test_a_reader_does_not_wait_for_a_commit(database):
+    database.run(PUT, (1, "p1"))
+    found = []
+    with database.transaction() as connection:
+        connection.execute(PUT, (1, "p2"))
+        reader = threading.Thread(target=lambda: found.append(database.one(COUNT)))
+        reader.start()
+        reader.join(5)
+        assert found == [(1,)]
+    assert database.one(COUNT) == (2,)
+
+
+def test_a_store_that_was_closed_is_opened_without_being_gone_through(path, monkeypatch):
+    Database(path).close()
+    monkeypatch.setattr(module.checks, "examine", lambda *_: pytest.fail("it was closed"))
+    Database(path).close()

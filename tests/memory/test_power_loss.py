@@ -14,7 +14,7 @@ from llmos.memory.journal import appending, entries
 from .faulty import Disk
 from .scenario import Machine, put, seen
 
-LOSSES = int(os.environ.get("LLMOS_POWER_LOSSES", "80"))
+LOSSES = int(os.environ.get("LLMOS_POWER_LOSSES", "40"))
 ACTIONS = 40
 
 
@@ -22,12 +22,12 @@ def history(path, seed, *, careless=False):
     """A run on a disk that writes everything down; what was to be seen after each action; when the actions were."""
     disk = Disk(careless=careless)
     machine = Machine(Database(path, connect=disk.connect), seed)
-    views = [seen(machine.database)]
+    views = [machine.seen()]
     begin = len(disk.log)
     for _ in range(ACTIONS):
         machine.act()
         disk.tell(path)
-        views.append(seen(machine.database))
+        views.append(machine.seen())
     end = len(disk.log)
     machine.close()
     return disk.log, views, range(begin, end + 1)

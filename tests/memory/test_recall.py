@@ -5,13 +5,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llmos.memory import recall as module
+from llmos.memory import checks, embedders, searching
+from llmos.memory import remembering as module
+from llmos.memory.clusters import ClusterIndex
 from llmos.memory.database import Database
 from llmos.memory.embedder import StaticEmbedder
-from llmos.memory.faults import BadPath
+from llmos.memory.embedders import active_name
+from llmos.memory.faults import BadPath, DamagedRow, Full
 from llmos.memory.keywords import TOKENIZE, Keywords
 from llmos.memory.recall import Passage, Recall
-from llmos.memory.vectors import IndexBroken, chroma
+from llmos.memory.vectors import IndexBroken
 
 SHIPPED = Path(__file__).parents[2] / "models" / "shipped"
 ANN = {"owner": "ann", "app": "support"}
@@ -52,6 +55,15 @@ def recall(database):
     made.close()
 
 
+def damage(database, table, change, row):
+    """Change a row as a disk would: its checksum stays as it was."""
+    with database.transaction() as connection:
+        ((kept,),) = connection.execute(f"SELECT digest FROM {table} WHERE {row}").fetchall()
+        connection.create_function("digest", -1, lambda *_: kept, deterministic=True)
+        connection.execute(f"UPDATE {table} SET {change} WHERE {row}")
+        checks.install(connection)
+
+
 def keys(hits):
     return [hit.key for hit in hits]
 
@@ -89,9 +101,9 @@ def test_the_shipped_embedder_finds_what_shares_no_word(database):
 
 def test_remembering_twice_changes_nothing_and_a_new_text_replaces_the_old(recall):
     first = recall.remember(ARTICLES, **ANN)
-    embedded = len(recall._embedder.embedded)
+    embedded = len(recall.embedder.embedded)
     assert recall.remember(ARTICLES, **ANN) == first
-    assert len(recall._embedder.embedded) == embedded
+    assert len(recall.embedder.embedded) == embedded
     assert recall.count(**ANN) == 4
     recall.remember([Passage("Shoes may be returned within a year.", key="returns")], **ANN)
     assert recall.count(**ANN) == 4
@@ -167,6 +179,7 @@ def test_forgetting_leaves_no_trace_in_the_words(query, text):
     handles = recall.remember([Passage(text, title=query), Passage("the return of the shoe", title=text)], **ANN)
     recall.search(query, **ANN)
     assert recall.forget(handles, **ANN) == len(set(handles))
+    recall.sync()
     assert database.rows("SELECT * FROM passage_terms") == database.rows("SELECT * FROM vectors") == []
     recall.close()
     database.close()
@@ -185,7 +198,7 @@ def test_forget_takes_handles_or_a_collection(recall):
 
 
 def test_all_or_nothing_is_remembered(recall, monkeypatch):
-    monkeypatch.setattr(recall._embedder, "embed", lambda texts: np.zeros((1, 26), dtype=np.float32))
+    monkeypatch.setattr(recall.embedder, "embed", lambda texts: np.zeros((1, 26), dtype=np.float32))
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         recall.remember(ARTICLES, **ANN)
     assert recall.count(**ANN) == 0
@@ -215,13 +228,13 @@ def elsewhere(act):
 
 
 def test_nobody_waits_for_the_embedding(recall, monkeypatch):
-    embed, counted = recall._embedder.embed, []
+    embed, counted = recall.embedder.embed, []
 
     def embed_slowly(texts):
         counted.append(elsewhere(lambda: recall.count(**ANN)))
         return embed(texts)
 
-    monkeypatch.setattr(recall._embedder, "embed", embed_slowly)
+    monkeypatch.setattr(recall.embedder, "embed", embed_slowly)
     recall.remember(ARTICLES, **ANN)
     assert counted[0] == 0
     assert recall.count(**ANN) == 4
@@ -229,29 +242,63 @@ def test_nobody_waits_for_the_embedding(recall, monkeypatch):
 
 def test_what_others_change_during_the_embedding_is_seen(recall, monkeypatch):
     recall.remember(ARTICLES[:2], **ANN)
-    embed = recall._embedder.embed
+    embed = recall.embedder.embed
 
     def meanwhile(texts):
-        monkeypatch.setattr(recall._embedder, "embed", embed)
+        monkeypatch.setattr(recall.embedder, "embed", embed)
         elsewhere(lambda: recall.forget(["default/returns"], **ANN))
         elsewhere(lambda: recall.remember([Passage("other", key="express"), Passage("other", key="hours")], **ANN))
         return embed(texts)
 
-    monkeypatch.setattr(recall._embedder, "embed", meanwhile)
+    monkeypatch.setattr(recall.embedder, "embed", meanwhile)
     recall.remember(ARTICLES, **ANN)
     for passage in ARTICLES:
         assert recall.get(f"default/{passage.key}", **ANN).text == passage.text
         assert recall.search(passage.text, k=1, **ANN)[0].key == passage.key
 
 
-def test_many_are_forgotten_step_by_step_and_others_get_their_turn(recall, monkeypatch):
+def test_many_are_remembered_step_by_step_and_seen_at_once(recall, monkeypatch):
     counted = []
-    monkeypatch.setattr(module, "FORGET_STEP", 2)
+    monkeypatch.setattr(module, "STEP", 2)
     monkeypatch.setattr(module.time, "sleep", lambda _: counted.append(elsewhere(lambda: recall.count(**ANN))))
     handles = recall.remember([Passage(f"passage {n}") for n in range(9)], **ANN)
+    assert counted == [0] * 4
     assert recall.forget([*handles[:3], handles[0]], collection="default", **ANN) == 9
-    assert counted == [7, 4, 2]
     assert recall.count(**ANN) == 0
+
+
+def test_nothing_is_left_of_what_was_forgotten_or_never_became_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "STEP", 2)
+    database = Database(tmp_path / "memory.db")
+    recall = Recall(database, Letters())
+    recall.remember([Passage(f"passage {n}", tags=("t",)) for n in range(9)], **ANN)
+    recall.remembering([Passage(f"another {n}") for n in range(9)], **ANN)  # and the program dies before it is written
+    recall.forget(["default/x"], collection="default", **ANN)
+    recall.close()
+    again = Recall(database, Letters())
+    again.sync()
+    for table in ("passages", "vectors", "passage_tags", "passage_terms"):
+        assert database.rows(f"SELECT count(*) FROM {table}") == [(0,)], table
+    assert not again.check()
+    assert database.rows("SELECT count(*) FROM collections") == [(0,)]
+    again.close()
+    database.close()
+
+
+def test_what_is_remembered_while_a_collection_is_forgotten_stays(recall, database):
+    recall.remember(ARTICLES[:2], **ANN)
+    one, other = (recall.forgetting(collection="default", **ANN) for _ in range(2))
+    single = recall.forgetting(["default/returns"], **ANN)
+    assert (one.count, other.count, single.count) == (2, 0, 0)
+    recall.remember(ARTICLES[2:], **ANN)
+    for change in (one, other, single):
+        with database.transaction() as connection:
+            change.write(connection)
+        recall.settled(change)
+    recall.sync()
+    assert sorted(keys(recall.search("nine", k=9, collection=None, **ANN))) == ["hours"]
+    assert recall.count(**ANN) == 2
+    assert not recall.check()
 
 
 def test_passages_outlive_the_program_and_another_embedder_embeds_them_anew(tmp_path):
@@ -260,19 +307,72 @@ def test_passages_outlive_the_program_and_another_embedder_embeds_them_anew(tmp_
         recall = Recall(database, Letters(name))
         if name == "letters":
             recall.remember(ARTICLES, **ANN)
+        recall.sync()
         assert recall.search("when do the shops open?", **ANN)[0].why.vector == 1
-        assert database.rows("SELECT DISTINCT embedder FROM vectors") == [(name,)]
+        assert active_name(database) == name
         recall.close()
         database.close()
-    assert recall._embedder.embedded == ["when do the shops open?"]
+    assert recall.embedder.embedded == [" when do the shops open?"]
 
 
-def test_a_large_collection_is_searched_through_chromadb_with_the_same_result(tmp_path, recall):
+def test_another_embedder_takes_over_when_it_has_been_through_everything(recall, database, monkeypatch):
+    recall.remember(ARTICLES, **ANN)
+    other, seen = Letters("other"), []
+    embed = other.embed
+
+    def meanwhile(texts):
+        if not seen:
+            seen.append(elsewhere(lambda: recall.search("shoes returned", **ANN)[0].key))
+            elsewhere(lambda: recall.remember([Passage("a kettle", key="kettle")], **ANN))
+            seen.append((recall.embedder.name, active_name(database)))
+        return embed(texts)
+
+    monkeypatch.setattr(other, "embed", meanwhile)
+    recall.use(other)
+    recall.sync()
+    assert seen == ["returns", ("letters", "letters")]
+    assert (recall.embedder.name, active_name(database)) == ("other", "other")
+    assert recall.search("a kettle", **ANN)[0].why.vector == 1
+    assert database.rows("SELECT embedder, count(*) FROM vectors GROUP BY embedder") == [(1, 5), (2, 5)]
+    with pytest.raises(BadPath, match="in use"):
+        recall.drop("other")
+    recall.drop("letters")
+    assert database.rows("SELECT embedder, count(*) FROM vectors GROUP BY embedder") == [(2, 5)]
+    assert not recall.check()
+
+
+def test_a_change_of_embedder_goes_on_after_a_crash(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedders, "STEP", 2)
+    database = Database(tmp_path / "memory.db")
+    recall = Recall(database, Letters())
+    recall.remember([Passage(f"passage {n}") for n in range(9)], **ANN)
+
+    class Dying(Letters):
+        def embed(self, texts):
+            if len(self.embedded) >= 4:
+                raise Full("no room")
+            return super().embed(texts)
+
+    recall.use(Dying("other"))
+    with pytest.raises(Full):
+        recall.sync()
+    recall.close()
+    other = Letters("other")
+    again = Recall(database, Letters(active_name(database)))
+    again.use(other)
+    again.sync()
+    assert again.embedder is other
+    assert len(other.embedded) == 5
+    again.close()
+    database.close()
+
+
+def test_a_large_collection_is_searched_through_its_index_with_the_same_result(tmp_path, recall):
     database = Database(tmp_path / "large.db")
     asked = []
 
     def factory():
-        index = chroma(tmp_path / "index")()
+        index = ClusterIndex(tmp_path / "index")
         search = index.search
         index.search = lambda *arguments: asked.append(arguments) or search(*arguments)
         asked.append("opened")
@@ -280,7 +380,9 @@ def test_a_large_collection_is_searched_through_chromadb_with_the_same_result(tm
 
     large = Recall(database, Letters(), factory, index_from=100, clock=lambda: 12.0)
     words = np.random.default_rng(3).integers(97, 123, (300, 6)).astype(np.uint8)
-    passages = [Passage(row.tobytes().decode(), key=f"k{n}") for n, row in enumerate(words)]
+    passages = [
+        Passage(w.tobytes().decode(), key=f"k{n}", tags=("odd" if n % 2 else "even",)) for n, w in enumerate(words)
+    ]
     for made in (recall, large):
         made.remember(passages[:99], **ANN)
         made.search("abcdef", **ANN)
@@ -291,6 +393,7 @@ def test_a_large_collection_is_searched_through_chromadb_with_the_same_result(tm
     large.sync()
     for query in ("abcdef", "tuvwxyz", passages[42].text):
         assert large.search(query, **ANN) == recall.search(query, **ANN)
+        assert large.search(query, tags=["even"], **ANN) == recall.search(query, tags=["even"], **ANN) != []
     assert asked[0] == "opened"
     assert len(asked) == 1 + 3
     large.close()
@@ -307,6 +410,109 @@ def test_without_a_working_index_search_is_exact(database, recall):
     for query in ("shoes", "opening hours"):
         assert other.search(query, **ANN) == recall.search(query, **ANN) != []
     other.close()
+
+
+def test_an_index_that_breaks_is_made_anew_and_no_search_fails(tmp_path, recall, monkeypatch):
+    database = Database(tmp_path / "large.db")
+    index = ClusterIndex(tmp_path / "index")
+    large = Recall(database, Letters(), lambda: index, index_from=3, clock=lambda: 12.0)
+    for made in (recall, large):
+        made.remember(ARTICLES, **ANN)
+    large.sync()
+    search = index.search
+    breaking = iter([True, False, False])
+
+    def flaky(*arguments):
+        if next(breaking):
+            raise IndexBroken("no")
+        return search(*arguments)
+
+    monkeypatch.setattr(index, "search", flaky)
+    for _ in range(3):
+        assert large.search("shoes", **ANN) == recall.search("shoes", **ANN)
+        large.sync()
+    assert next(breaking, None) is None
+    large.close()
+    database.close()
+
+
+def test_collections_are_searched_together_and_time_is_a_filter(database):
+    now = iter(range(100))
+    recall = Recall(database, Letters(), clock=lambda: float(next(now)))
+    for n, article in enumerate(ARTICLES):
+        recall.remember([article], collection=f"c{n}", **ANN)
+    hits = recall.search("nine", k=9, collection=None, **ANN)
+    assert {(hit.handle, hit.collection) for hit in hits} >= {("c1/express", "c1"), ("c2/hours", "c2")}
+    assert {hit.key for hit in recall.search("nine", k=9, collection=None, since=1, until=2, **ANN)} == {"express"}
+    assert {hit.key for hit in recall.search("nine", k=9, collection=None, since=2, **ANN)} == {"hours"}
+    assert recall.search("nine", collection=None, until=0, **ANN) == []
+    assert keys(recall.search("shoes", collection=None, any_tags=["money", "x"], **ANN)) == ["returns"]
+    assert recall.collections(**ANN) == {"c0": 1, "c1": 1, "c2": 1, "c3": 1}
+    recall.close()
+
+
+def test_a_broad_filter_gives_what_a_narrow_one_gives(recall, monkeypatch):
+    words = np.random.default_rng(5).integers(97, 123, (200, 6)).astype(np.uint8)
+    recall.remember([Passage(w.tobytes().decode(), tags=(f"t{n % 3}",)) for n, w in enumerate(words)], **ANN)
+    asked = [{"tags": ["t1"]}, {"any_tags": ["t0", "t2"]}, {"labels": ["untrusted"]}]
+    few = [recall.search("tuvwxyz", k=20, **ask, **ANN) for ask in asked]
+    monkeypatch.setattr(searching, "FEW", 3)
+    assert [recall.search("tuvwxyz", k=20, **ask, **ANN) for ask in asked] == few
+    assert [len(hits) for hits in few] == [20, 20, 20]
+
+
+def test_diversity_lets_what_repeats_give_way(recall):
+    same = [Passage(f"shoes may be returned within thirty days{'!' * n}", source="a.md") for n in range(5)]
+    recall.remember([*same, Passage("returned parcels with shoes cost nine pounds", source="b.md")], **ANN)
+    asked = {"query": "shoes returned within days", "k": 2, **ANN}
+    assert [hit.source for hit in recall.search(**asked, diversity=0)] == ["a.md", "a.md"]
+    assert [hit.source for hit in recall.search(**asked, diversity=0.9)] == ["a.md", "b.md"]
+    assert len(recall.search(**{**asked, "k": 9}, diversity=1)) == 6
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "row", "wrong"),
+    [("passages", "text = 'other'", "key = 'returns'", "passage 1 is damaged"),
+     ("vectors", "vector = zeroblob(104)", "passage = 1", "the vector of passage 1 by embedder 1 is damaged"),
+     ("collections", "words = 7", "id = 1", "collections 1 is damaged")],
+)  # fmt: skip
+def test_a_damaged_row_is_never_an_answer(recall, database, table, change, row, wrong):
+    recall.remember(ARTICLES, **ANN)
+    right = recall.search("shoes", **ANN)
+    damage(database, table, change, row)
+    assert wrong in recall.check()
+    try:
+        found = recall.search("shoes", **ANN)
+    except DamagedRow:
+        found = []
+    assert [hit.text for hit in found if hit.key == "returns"] in ([], [right[0].text])
+    if table == "passages":
+        with pytest.raises(DamagedRow):
+            recall.get("default/returns", **ANN)
+        recall.remember(ARTICLES[:1], **ANN)
+        assert recall.get("default/returns", **ANN).text == ARTICLES[0].text
+
+
+def test_words_vectors_and_index_are_made_anew_by_one_command(tmp_path):
+    database = Database(tmp_path / "memory.db")
+    recall = Recall(database, Letters(), lambda: ClusterIndex(tmp_path / "index"), index_from=3, clock=lambda: 12.0)
+    recall.remember(ARTICLES, **ANN)
+    recall.sync()
+    right = [recall.search(query, **ANN) for query in ("shoes", "退货", "nine")]
+    database.run("DELETE FROM passage_tags")
+    database.run("DELETE FROM vectors WHERE passage = 2")
+    words = ("delete", 1, "Returns", "Shoes may be returned within thirty days.")
+    database.run("INSERT INTO passage_words (passage_words, rowid, title, text) VALUES (?, ?, ?, ?)", words)
+    wrong = recall.check()
+    assert {"passage 2 has no vector", "the words of passage 1 are not as stored"} < set(wrong)
+    told = []
+    recall.rebuild(told.append)
+    assert told[-1].done <= told[-1].total
+    assert not recall.check()
+    assert [recall.search(query, **ANN) for query in ("shoes", "退货", "nine")] == right
+    assert keys(recall.search("shoes", tags=["money"], **ANN)) == ["returns"]
+    recall.close()
+    database.close()
 
 
 def test_threads_share_it(recall):

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llmos.memory.vectors import ExactIndex, IndexBroken, Mark, Sidecar, best, follow, similarities
+from llmos.memory.clusters import ClusterIndex
+from llmos.memory.follower import Follower
+from llmos.memory.vectors import ExactIndex, IndexBroken, Mark, agrees, best, compared, follow, nearest, similarities
 
 RNG = np.random.default_rng(7)
 VECTORS = RNG.standard_normal((400, 16)).astype(np.float32)
@@ -12,41 +14,35 @@ VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
 class Rows:
     """A truth in memory; key n has the n-th vector."""
 
+    name = "s"
+
     def __init__(self):
-        self.held = []
-        self.newest = 0
+        self.held, self.newest, self.turn = {}, 0, 0
 
     def append(self, count):
-        self.held += range(self.newest + 1, self.newest + count + 1)
+        self.turn += 1
+        self.held |= dict.fromkeys(range(self.newest + 1, self.newest + count + 1), self.turn)
         self.newest += count
 
     @property
-    def mark(self):
-        return Mark(len(self.held), self.newest)
+    def count(self):
+        return len(self.held)
 
-    def keys(self, after=0):
-        return [key for key in self.held if key > after]
+    def after(self, mark, limit=-1):
+        marks = sorted(Mark(turn, key) for key, turn in self.held.items() if Mark(turn, key) > mark)
+        return marks if limit < 0 else marks[:limit]
+
+    def alive(self, keys):
+        return [key for key in keys if key in self.held]
 
     def vectors(self, keys):
-        return VECTORS[list(keys)]
+        keys = sorted(keys)
+        return np.array(keys, dtype=np.int64), VECTORS[keys]
 
 
-class Flaky(ExactIndex):
-    """Breaks on the searches it is told to."""
-
-    def __init__(self, breaks):
-        super().__init__()
-        self.breaks = breaks
-        self.cleared = 0
-
-    def search(self, space, vector, k):
-        if next(self.breaks):
-            raise IndexBroken("no")
-        return super().search(space, vector, k)
-
-    def clear(self):
-        self.cleared += 1
-        super().clear()
+def in_step(index, truth):
+    for _ in follow(index, truth):
+        pass
 
 
 def test_a_score_does_not_depend_on_the_rows_beside_it():
@@ -63,72 +59,108 @@ def test_equal_scores_are_ordered_by_key_also_at_the_edge():
     assert best(keys[:0], scores[:0], 3) == []
 
 
-@given(st.lists(st.tuples(st.sampled_from(["append", "remove", "follow"]), st.integers(1, 9)), max_size=30))
-@settings(max_examples=150, deadline=None)
-def test_an_index_is_in_step_whenever_follow_says_so(history):
-    truth, index = Rows(), ExactIndex()
-    for action, number in [*history, ("follow", 0)]:
+HISTORY = st.lists(st.tuples(st.sampled_from(["append", "remove", "follow", "open"]), st.integers(1, 9)), max_size=25)
+
+
+@given(HISTORY)
+@settings(max_examples=100, deadline=None)
+def test_a_search_is_right_whatever_happened_to_truth_and_index(tmp_path_factory, history):
+    folder = tmp_path_factory.mktemp("index")
+    truth, index, exact = Rows(), ClusterIndex(folder), ExactIndex()
+    for action, number in [*history, ("append", 1)]:
         if action == "append":
             truth.append(number)
         elif action == "remove":
-            truth.held = [key for key in truth.held if key % 10 != number]
-        elif follow(index, "s", truth, number or None):
-            assert index.keys("s") == set(truth.held)
+            truth.held = {key: turn for key, turn in truth.held.items() if key % 10 != number}
+        elif action == "follow":
+            for _, _ in zip(range(number), follow(index, truth), strict=False):
+                pass
         else:
-            assert len(index.keys("s")) >= number
-    assert index.keys("s") == set(truth.held)
+            index.close()
+        right = compared(truth, VECTORS[0], list(truth.held), 5)
+        assert exact.search(truth, VECTORS[0], 5) == right
+        assert nearest(index, truth, VECTORS[0], 5, 400) == right
 
 
-def test_following_adds_only_what_is_new():
-    truth, index = Rows(), ExactIndex()
+def test_following_adds_only_what_is_new(tmp_path):
+    truth, index = Rows(), ClusterIndex(tmp_path)
     truth.append(300)
-    follow(index, "s", truth)
+    in_step(index, truth)
     truth.append(2)
-    asked = []
-    truth.vectors = lambda keys: asked.append(list(keys)) or VECTORS[list(keys)]
-    follow(index, "s", truth)
+    asked, vectors = [], truth.vectors
+    truth.vectors = lambda keys: asked.append(list(keys)) or vectors(keys)
+    in_step(index, truth)
     assert asked == [[301, 302]]
 
 
+def test_an_index_that_is_mostly_of_the_dead_begins_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("llmos.memory.vectors.BATCH", 10)
+    truth, index = Rows(), ClusterIndex(tmp_path)
+    truth.append(100)
+    in_step(index, truth)
+    truth.held = {key: turn for key, turn in truth.held.items() if key > 90}
+    in_step(index, truth)
+    assert index.held("s").count == 10
+
+
 def test_exact_search_keeps_to_its_space_and_its_room():
-    truth = Rows()
-    truth.append(10)
     index = ExactIndex(room=VECTORS[:25].nbytes)
     for space in ("a", "b", "c"):
-        follow(index, space, truth)
-        assert index.search(space, VECTORS[4], 1) == [(4, pytest.approx(1))]
-    assert index.mark("a") is None
-    assert index.mark("b") == index.mark("c") == truth.mark
-    assert index.search("a", VECTORS[4], 1) == []
+        truth = Rows()
+        truth.append(10)
+        truth.name = space
+        assert index.search(truth, VECTORS[4], 1) == [(4, pytest.approx(1))]
+    assert list(index._shelves) == ["b", "c"]
 
 
-def test_a_broken_index_is_built_anew_once_and_then_left_alone():
-    truth = Rows()
+def test_an_index_that_holds_something_else_is_filled_anew(tmp_path):
+    truth, other, index = Rows(), Rows(), ClusterIndex(tmp_path)
     truth.append(50)
-    index = Flaky(iter([False, True, False, True]))
-    sidecar = Sidecar(lambda: index)
-    found = sidecar.search("s", truth, VECTORS[3], 2, 100)
-    assert found[0] == 3
-    assert sidecar.search("s", truth, VECTORS[3], 2, 100) is None
-    assert index.cleared == 1
-    assert sidecar.search("s", truth, VECTORS[3], 2, 100) == found
-    assert sidecar.search("s", truth, VECTORS[3], 2, 100) is None
-    assert sidecar.search("s", truth, VECTORS[3], 2, 100) is None  # the iterator is spent: it was not asked
+    other.append(50)
+    other.vectors = lambda keys: (np.array(sorted(keys)), VECTORS[[key + 100 for key in sorted(keys)]])
+    in_step(index, other)
+    assert not agrees(index, truth, [1, 2, 3])
+    follower = Follower(lambda: index)
+    assert follower.index(truth) is None
+    assert [step.done for step in follower.steps(truth)] == [0, 50]
+    assert follower.index(truth) is index
+    assert agrees(index, truth, range(1, 51))
 
 
-def test_a_search_moves_the_index_on_by_one_step_at_most():
-    truth = Rows()
-    truth.append(25)
-    index = ExactIndex()
-    sidecar = Sidecar(lambda: index)
-    assert sidecar.search("s", truth, VECTORS[3], 1, 10) is None
-    assert sidecar.search("s", truth, VECTORS[3], 1, 10) is None
-    assert len(index.keys("s")) == 20
-    assert sidecar.search("s", truth, VECTORS[3], 1, 10) == [3]
+class Flaky(ClusterIndex):
+    """Breaks while it is filled, as often as it is told to."""
+
+    def __init__(self, folder, times):
+        super().__init__(folder)
+        self.times, self.cleared = times, 0
+
+    def add(self, *arguments):
+        self.times -= 1
+        if self.times >= 0:
+            raise IndexBroken("no")
+        super().add(*arguments)
+
+    def clear(self):
+        self.cleared += 1
+        super().clear()
+
+
+@pytest.mark.parametrize(("times", "works", "cleared"), [(0, True, 0), (1, True, 1), (5, False, 1)])
+def test_a_broken_index_is_made_anew_once_and_then_left_alone(tmp_path, times, works, cleared):
+    truth, index = Rows(), Flaky(tmp_path, times)
+    truth.append(50)
+    follower = Follower(lambda: index)
+    for _ in range(3):
+        list(follower.steps(truth))
+    assert (follower.index(truth) is not None) is works
+    assert index.cleared == cleared
 
 
 def test_an_index_that_cannot_be_imported_is_done_without():
     def factory():
         raise ImportError("no chromadb")
 
-    assert Sidecar(factory).search("s", Rows(), VECTORS[0], 1, 1) is None
+    truth, follower = Rows(), Follower(factory)
+    truth.append(3)
+    list(follower.steps(truth))
+    assert follower.index(truth) is None

@@ -26,7 +26,7 @@ def test_creating_is_private_and_repeatable(tmp_path):
     for _ in range(2):
         home.create()
     assert home.root.stat().st_mode & 0o777 == 0o700
-    assert sorted(p.name for p in home.root.iterdir()) == ["apps", "files", "models", "run", "site"]
+    assert sorted(p.name for p in home.root.iterdir()) == ["apps", "models", "run", "site"]
     assert list(home.run.iterdir()) == []
 
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from llmos.apps.system import display
+from llmos.apps.system import output as output_module
 from llmos.apps.system.display import clean, out, print_json, process_table, seconds
 from llmos.apps.system.output import AppOutput, ask_terminal, fault_line, plain_result, remainder
 from llmos.apps.system.piped import comes_within, is_piped, read_bytes, read_text
@@ -212,3 +213,15 @@ def test_a_silent_pipe_is_no_input_yet(monkeypatch):
         assert not comes_within(0)
         os.close(write)
         assert comes_within(0)
+
+
+def test_of_what_was_shown_the_end_is_kept(monkeypatch):
+    monkeypatch.setattr(output_module, "KEPT", 10)
+    seen = []
+    shown_at_once, kept = AppOutput(sink=seen.append), AppOutput()
+    for number in range(100):
+        shown_at_once.write(f"{number:02} ")
+        kept.write(f"{number:02} ")
+    assert "".join(seen) == kept.text == "".join(f"{number:02} " for number in range(100))
+    assert len(shown_at_once.text) <= 20
+    assert kept.text.endswith(shown_at_once.text)

@@ -1,0 +1,130 @@
+"""Files found by their names, their tags, their words and their meaning."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..keywords import STOP_WORDS
+from ..recall import Hit, Recall
+from . import nodes
+from .passages import APP, Index, Placed
+from .store import OnProgress
+from .tree import FileTree
+
+_WORDS, _MEANING, _NAME = 0.6, 0.4, 0.5  # how much each counts; words and meaning as `Recall` weighs them
+_FAINT = 0.15  # cosine of texts that have nothing to do with each other: what no word of the query is in must exceed it
+_STEM = 4  # letters that two words begin with to be taken for the same: "parcel", "parcels"
+_TELLING = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that was found, and why; ``text`` is its best passage, from ``line`` on; "" where only its name fits."""
+
+    path: str
+    score: float
+    tags: tuple[str, ...] = ()
+    line: int = 0
+    text: str = ""
+    words: float = 0.0  # how much of the query's words the passage has, 0 to 1
+    similarity: float = 0.0  # cosine of query and passage, -1 to 1
+    named: float = 0.0  # share of the query's words that the path has
+
+
+def find(
+    tree: FileTree,
+    recall: Recall,
+    query: str,
+    *,
+    folder: str = "",
+    tags: Iterable[str] = (),
+    k: int = 10,
+    on_progress: OnProgress | None = None,
+) -> list[Found]:
+    """The ``k`` files that fit best, best first, of those below a folder that bear all tags; no query: just these.
+
+    What a file holds beyond its first megabytes, or that is no text, is not known: such a file is found by its name.
+    """
+    files, top = _files(tree)
+    wanted = [f for f in files if set(tags) <= set(f.node.tags) and _within(f.path, folder.strip("/"))]
+    if not query.strip():
+        return [Found(f.path, 0.0, f.node.tags) for f in wanted][:k]
+    with tree.store.indexing:
+        index = Index(tree.store, recall, tree.owner)
+        index.refresh(files, top, lambda file: tree.blocks(file.path), on_progress)
+    hits = [hit for number in {f.top for f in wanted} for hit in _best(recall, tree.owner, query, number, wanted, k)]
+    return _ranked(query, hits, wanted)[:k]
+
+
+def _files(tree: FileTree) -> tuple[list[Placed], int | None]:
+    """The files of the tree by path, and the node of the folder that they are all in, if it is only one."""
+    ask, found, tops = tree.store.database.rows, list[Placed](), dict[int, int]()
+    start = top = 0
+    if tree.root:
+        root, first = nodes.walk(ask, tree.owner, tree.root), nodes.walk(ask, tree.owner, tree.root[:1])
+        if root is None or first is None:
+            return [], 0
+        start, top = root.id, first.id
+    for path, node in nodes.below(ask, tree.owner, start):  # a folder comes before what is in it
+        if node is None:
+            continue
+        tops[node.id] = tops.get(node.parent, top) if node.parent else node.id if node.folder else 0
+        if not node.folder and not node.gone:
+            found.append(Placed(path, node, tops[node.id]))
+    return sorted(found, key=lambda file: file.path), top if tree.root else None
+
+
+def _within(path: str, folder: str) -> bool:
+    return not folder or path.startswith(f"{folder}/")
+
+
+def _best(
+    recall: Recall, owner: str, query: str, top: int, wanted: Sequence[Placed], k: int
+) -> Iterator[tuple[int, Hit]]:
+    """(node, its best passage) of the ``k`` best of the wanted files in one collection."""
+    numbers = {file.node.id for file in wanted}
+    depth, best = 4 * k, dict[int, Hit]()
+    while True:
+        hits = recall.search(query, owner=owner, app=APP, collection=str(top), k=depth)
+        for hit in hits:
+            number = int(hit.meta["node"])
+            if number in numbers and (hit.why.keyword is not None or hit.why.similarity > _FAINT):
+                best.setdefault(number, hit)
+        if len(best) >= k or len(hits) < depth:
+            yield from best.items()
+            return
+        depth *= 4
+
+
+def _ranked(query: str, hits: Iterable[tuple[int, Hit]], wanted: Sequence[Placed]) -> list[Found]:
+    """All that fits, by passage and name; hits of several collections are compared by what does not depend on one."""
+    best = dict(hits)
+    most = max((hit.why.coverage for hit in best.values()), default=0.0) or 1.0
+    found = []
+    for file in wanted:
+        hit, named = best.get(file.node.id), _named(query, file.path)
+        if hit is not None:
+            why = hit.why
+            score = _WORDS * why.coverage / most + _MEANING * max(why.similarity, 0.0) + _NAME * named
+            line = int(hit.meta["line"])
+            found.append(Found(file.path, score, file.node.tags, line, hit.text, why.coverage, why.similarity, named))
+        elif named:
+            found.append(Found(file.path, _NAME * named, file.node.tags, named=named))
+    return sorted(found, key=lambda f: (-f.score, f.path))
+
+
+def _named(query: str, path: str) -> float:
+    """Share of the query's telling words that the path has."""
+    asked = {word for word in _terms(query) if word not in STOP_WORDS} or _terms(query)
+    names = _terms(path)
+    return sum(any(_same(word, name) for name in names) for word in asked) / len(asked) if asked else 0.0
+
+
+def _terms(text: str) -> set[str]:
+    return set(_TELLING.findall(unicodedata.normalize("NFC", text).casefold()))
+
+
+def _same(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    return one == other or (len(short) >= _STEM and long.startswith(short) and len(long) - len(short) <= 2)
