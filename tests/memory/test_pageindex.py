@@ -1,5 +1,5 @@
 import pytest
-from llmos.apps.system.boot import EMBEDDER
+from llmos.apps.system.embedders import SHIPPED
 from llmos.memory.context import Context
 from llmos.memory.embedder import StaticEmbedder
 from llmos.memory.pageindex import PageIndex
@@ -12,7 +12,7 @@ def measure(messages) -> int:
 
 @pytest.fixture(scope="module")
 def embedder():
-    return StaticEmbedder(EMBEDDER)
+    return StaticEmbedder(SHIPPED)
 
 
 @pytest.fixture

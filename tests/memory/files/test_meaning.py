@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from llmos.apps.system.boot import EMBEDDER
+from llmos.apps.system.embedders import SHIPPED
 from llmos.memory.embedder import StaticEmbedder
 from llmos.memory.files import FileTree, find
 from llmos.memory.files.passages import APP, passages
@@ -23,7 +23,7 @@ class Counting(StaticEmbedder):
 @pytest.fixture
 def embedder():
     Counting.texts = 0
-    return Counting(EMBEDDER)
+    return Counting(SHIPPED)
 
 
 @pytest.fixture
