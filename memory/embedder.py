@@ -99,7 +99,8 @@ class StaticEmbedder:
         if self._tokenizer.token_to_id(normal) is not None:
             return None
         bits = np.unpackbits(np.frombuffer(shake_128(normal.encode()).digest(-(-self.dim // 8)), np.uint8))[: self.dim]
-        return ((bits * 2.0 - 1) * self._pair_length / np.sqrt(self.dim)).astype(np.float32)
+        vector: Vectors = ((bits * 2.0 - 1) * self._pair_length / np.sqrt(self.dim)).astype(np.float32)
+        return vector
 
 
 def _pairs(run: str) -> list[str]:

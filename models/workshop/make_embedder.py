@@ -135,9 +135,9 @@ def make(teacher: Path, target: Path, texts: list[Path], wheels: list[Path], cac
     """Ask the teacher and write the embedder to ``target``; minutes, by the number of texts."""
     model = GGUFEmbedder(teacher, together=64)
     words, numbers = words_of(teacher)
-    vocabulary = gguf.vocabulary(teacher)
+    first, last = model.tokens("")
     steps = track(range(0, len(numbers), 1000), "the teacher's tokens")
-    alone = [[[vocabulary.bos, n, vocabulary.eos] for n in numbers[at : at + 1000]] for at in steps]
+    alone = [[[first, number, last] for number in numbers[at : at + 1000]] for at in steps]
     table = np.concatenate([model.embed_tokens(rows) for rows in alone])
     table -= table.mean(0)
     chance = 1 / np.arange(2, len(table) + 2)
