@@ -64,7 +64,7 @@ TABLE: dict[str, Entry] = {
     "file.search": Entry(files.search, c.SearchFiles, c.FileLines, "files:read", spelled=True),
     "file.find": Entry(files.find, c.FindFiles, c.FoundFiles, "files:read", spelled=True),
     "file.delete": Entry(files.delete, c.DeleteFile, c.Nothing, "files:write", spelled=True),
-    "file.rename": Entry(files.rename, c.RenameFile, c.Nothing, "files:write", spelled=True),
+    "file.rename": Entry(files.rename, c.RenameFile, c.Nothing, "files:write"),
     "file.versions": Entry(files.versions, c.FileVersions, c.Versions, "files:read"),
     "file.rollback": Entry(files.rollback, c.RollBackFile, c.Nothing, "files:write"),
     "file.tag": Entry(files.tag, c.TagFile, c.Nothing, "files:write"),
