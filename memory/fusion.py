@@ -14,8 +14,8 @@ from .passages import Why
 # weaker ranking as much say as the stronger one (figures: docs/decisions/0003-vector-index.md).
 SIMILARITY_SHARE = 0.4
 
-# How much a passage gives way for repeating what is above it. On four sets 0.1 to 0.3 changed nDCG@10 by -0.006 to +0.024,
-# and 0.5 lowered it on most: docs/decisions/0011-recall.md.
+# How much a passage gives way for repeating what is above it. On four sets 0.2 changed nDCG@10 by -0.006 to +0.024, and 0.5
+# lowered it on three: docs/decisions/0011-recall.md.
 DIVERSITY = 0.2
 DIVERSE = 50  # places that are given by what passages add; below, by their scores alone
 
