@@ -10,7 +10,7 @@ from .database import Database
 from .embedder import Vectors
 from .embedders import Embedders
 from .follower import Follower
-from .fusion import Judged, diverse, fuse
+from .fusion import DIVERSE, Judged, diverse, fuse
 from .keywords import Keywords, Matches
 from .passages import Filter, Hit, sound
 from .spaces import Space, SpaceVectors, read_vectors
@@ -144,5 +144,6 @@ def _chosen(spaces: Sequence[Space], judged: list[Judged], query: Query, vectors
         none = np.zeros_like(next(iter(vectors.values()), np.zeros(1, dtype=np.float32)))
         rows = np.stack([vectors.get(number, none) for number, _ in hits])
         scores, sources = [hit.score for _, hit in hits], [hit.source for _, hit in hits]
-        hits = [hits[place] for place in diverse(scores, rows, sources, query.k, query.diversity)]
+        first = diverse(scores, rows, sources, min(query.k, DIVERSE), query.diversity)
+        hits = [hits[place] for place in [*first, *(n for n in range(len(hits)) if n not in set(first))]]
     return [hit for _, hit in hits[: query.k]]
