@@ -85,6 +85,15 @@ def examine(connection: sqlite3.Connection, progress: Progress = unwatched) -> I
 
     Raises `sqlite3.DatabaseError` where it is too far gone to be gone through.
     """
+    try:
+        yield from _examine(connection, progress)
+    except sqlite3.OperationalError as problem:
+        if getattr(problem, "sqlite_errorname", "") != "SQLITE_ERROR":
+            raise
+        yield f"it cannot be gone through: {problem}"  # a name in its schema has changed, say
+
+
+def _examine(connection: sqlite3.Connection, progress: Progress) -> Iterator[str]:
     progress("structure", 0.0)
     found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
     yield from [] if found == ["ok"] else found

@@ -47,6 +47,7 @@ class Database:
         self.path = path
         self._read_only = read_only
         self._closed = False
+        self._sealed = False  # and no change was made since
         self.suspect = False  # it was changed while it was closed, in a place that `check` could not find
         self._connect = connect
         self._writing, self._reading = threading.RLock(), threading.Lock()
@@ -74,7 +75,7 @@ class Database:
         if self._read_only:
             return False
         intact = seal.intact(path)
-        self.suspect = intact is False
+        self._sealed, self.suspect = bool(intact), intact is False
         return not intact and path.exists() and path.stat().st_size <= seal.LARGEST
 
     def _opened(self, mode: str) -> sqlite3.Connection:
@@ -96,13 +97,12 @@ class Database:
             if version < len(known):
                 raise Damaged(f"{self.path} is of an older llmos", hint="start llmos once to bring it up to date")
             return
-        try:
-            seal.take_off(self.path)
-        except OSError as problem:
-            raise Full(f"{self.path} cannot be written: {problem.strerror}", hint="check the permissions") from problem
+        if version < len(known) or not self._sealed:
+            self._unseal()
         if self._writer.execute("PRAGMA auto_vacuum").fetchone()[0] == 0:
             self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")  # pages that fall free can be given back
             if version:  # a store of the first versions is made anew for that, unless the disk is too full
+                self._unseal()
                 with suppress(sqlite3.OperationalError):
                     self._writer.execute("VACUUM")
         self._writer.execute("PRAGMA journal_mode = WAL")
@@ -112,6 +112,14 @@ class Database:
         for number, script in enumerate(known[version:], version + 1):
             self._writer.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;")
         self._writer.execute("PRAGMA foreign_keys = ON")  # only now: a migration may make a table anew
+
+    def _unseal(self) -> None:
+        """Before the first change; who only reads leaves the seal as it is, and need not make it anew."""
+        try:
+            seal.take_off(self.path)
+        except OSError as problem:
+            raise Full(f"{self.path} cannot be written: {problem.strerror}", hint="check the permissions") from problem
+        self._sealed = False
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
@@ -135,6 +143,8 @@ class Database:
             if self._writer_thread is not None:
                 yield self._writer
                 return
+            if self._sealed:
+                self._unseal()
             self._writer.execute("BEGIN IMMEDIATE")
             self._writer_thread = threading.get_ident()
             try:
@@ -185,7 +195,7 @@ class Database:
                 with suppress(sqlite3.Error):  # what cannot be put in its place stays in the log
                     self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._writer.close()
-            if not self._read_only and not wal.left_open(self.path):
+            if not self._read_only and not self._sealed and not wal.left_open(self.path):
                 seal.put(self.path)
 
 

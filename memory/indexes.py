@@ -10,6 +10,8 @@ from .faults import BadPath
 from .vectors import VectorIndex
 
 EMBEDDED = "embedded"
+USED = {"clusters", "chroma", "chroma.left"}
+"""What there may be in the folder of indexes; all else is of an earlier version."""
 
 
 def index_in(folder: Path, db: Database, chroma: str = "") -> Callable[[], VectorIndex]:

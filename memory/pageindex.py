@@ -26,6 +26,7 @@ from .vectors import similarities
 
 BATCH = 200  # pages indexed in one transaction: some 100 ms, in which all others wait
 LEAST = 0.35  # cosine from which on a page is found that shares no word with the query
+PART = 500  # pages compared with a query at once
 CANDIDATES = 60  # pages whose sentences are looked at one by one: some 30 ms
 SENTENCE_SHARE = 0.6  # of a page's best sentence in its score; measured, see decision 0010
 SAME = 0.95  # cosine from which on two texts say the same
@@ -39,7 +40,7 @@ class _Pages:
 
     ids: NDArray[np.int64]
     words: Vectors
-    vectors: Vectors
+    near: Vectors  # cosine to the query
 
 
 class PageIndex:
@@ -51,7 +52,7 @@ class PageIndex:
         self._lock = threading.Lock()
         # FTS5's tokenizer cannot be called from Python, so words pass through a table of their own.
         self._splitter = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        self._splitter.execute(f"CREATE VIRTUAL TABLE texts USING fts5(words, tokenize='{TOKENIZE}')")
+        self._splitter.execute(f"CREATE VIRTUAL TABLE texts USING fts5(words, content='', tokenize='{TOKENIZE}')")
         self._splitter.execute("CREATE VIRTUAL TABLE terms USING fts5vocab(texts, 'instance')")
 
     def search(self, pid: int, query: str, k: int, skip: Collection[str] = ()) -> list[str]:
@@ -59,14 +60,13 @@ class PageIndex:
         query = query.encode(errors="replace").decode()
         with self._lock:
             self._fill(pid)
-            pages = self._load(pid)
-            if pages is None or k < 1:
-                return []
             vector = self._embedder.embed([query])[0]
+            pages = self._compared(pid, vector)
+            if k < 1 or not len(pages.ids):
+                return []
             rarity, likely = self._by_words(pid, query, pages)
-            near = similarities(pages.vectors, vector)
-            score = (1 - SIMILARITY_SHARE) * _share(likely) + SIMILARITY_SHARE * near
-            found = np.flatnonzero((likely > 0) | (near >= LEAST))
+            score = (1 - SIMILARITY_SHARE) * _share(likely) + SIMILARITY_SHARE * pages.near
+            found = np.flatnonzero((likely > 0) | (pages.near >= LEAST))
             order = found[np.lexsort((pages.ids[found], -score[found]))][: max(CANDIDATES, k) + len(skip)]
             handles, texts = self._texts(pages.ids[order].tolist(), skip)
             if not texts:
@@ -74,7 +74,8 @@ class PageIndex:
             by_sentence = self._by_sentence(texts, rarity, vector)
             kept = [n for n, handle in enumerate(handles) if handle is not None]
             fused = SENTENCE_SHARE * by_sentence + (1 - SENTENCE_SHARE) * score[order][kept]
-            best = _varied(np.argsort(-fused, kind="stable"), pages.vectors[order][kept], vector)[:k]
+            vectors = self._vectors(pid, pages.ids[order][kept].tolist())
+            best = _varied(np.argsort(-fused, kind="stable"), vectors, vector)[:k]
             return [str(handles[kept[n]]) for n in best]
 
     def close(self) -> None:
@@ -127,7 +128,7 @@ class PageIndex:
     def _terms(self, texts: dict[int, str]) -> list[tuple[int, str, int]]:
         """(page, stem, times) of the words that carry a topic."""
         rows = [(page, " ".join(_telling(text))) for page, text in texts.items()]
-        self._splitter.execute("DELETE FROM texts")
+        self._splitter.execute("INSERT INTO texts (texts) VALUES ('delete-all')")
         self._splitter.execute("BEGIN")
         self._splitter.executemany("INSERT INTO texts (rowid, words) VALUES (?, ?)", rows)
         self._splitter.execute("COMMIT")
@@ -135,13 +136,22 @@ class PageIndex:
 
     # -- searching --
 
-    def _load(self, pid: int) -> _Pages | None:
-        rows = self._database.rows("SELECT page, words, vector FROM page_vectors WHERE pid = ? ORDER BY page", (pid,))
-        if not rows:
-            return None
-        ids, words, blobs = zip(*rows, strict=True)
-        vectors = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(rows), -1).astype(np.float32)
-        return _Pages(np.array(ids, dtype=np.int64), np.array(words, dtype=np.float32), vectors)
+    def _compared(self, pid: int, vector: Vectors) -> _Pages:
+        """All that is indexed, in parts, so that a search takes little memory however many pages there are."""
+        parts, after = [_Pages(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32))], 0
+        sql = "SELECT page, words, vector FROM page_vectors WHERE pid = ? AND page > ? ORDER BY page LIMIT ?"
+        while rows := self._database.rows(sql, (pid, after, PART)):
+            ids, words, blobs = zip(*rows, strict=True)
+            near = similarities(_floats(blobs), vector)
+            parts.append(_Pages(np.array(ids, np.int64), np.array(words, np.float32), near))
+            after = ids[-1]
+        return _Pages(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "words", "near")))
+
+    def _vectors(self, pid: int, numbers: Sequence[int]) -> Vectors:
+        sql = "SELECT page, vector FROM page_vectors WHERE pid = ? AND page IN (SELECT value FROM json_each(?))"
+        blobs = dict(self._database.rows(sql, (pid, json.dumps(numbers))))
+        gone = bytes(2 * self._embedder.dim)  # of a page that was dropped meanwhile; its handle leads nowhere
+        return _floats([blobs.get(number, gone) for number in numbers])
 
     def _by_words(self, pid: int, query: str, pages: _Pages) -> tuple[dict[str, float], Vectors]:
         """How rare each stem of the query is, and BM25 within the process, see `keywords`."""
@@ -178,6 +188,10 @@ class PageIndex:
         rows = {number: row for number, *row in self._database.rows(sql, (json.dumps(numbers),)) if row[0] not in skip}
         handles = [rows[number][0] if number in rows else None for number in numbers]
         return handles, [rows[number][1] for number in numbers if number in rows]
+
+
+def _floats(blobs: Sequence[bytes]) -> Vectors:
+    return np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), -1).astype(np.float32)
 
 
 def _varied(order: NDArray[np.int64], vectors: Vectors, query: Vectors) -> list[int]:

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from . import checks, wal
+from . import checks, seal, wal
 from .database import Database, quoted, reading
 from .faults import MemoryFault
 from .recall import Recall
@@ -35,6 +35,7 @@ def salvage(path: Path, progress: checks.Progress = checks.unwatched) -> list[st
         with suppress(MemoryFault), reading(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
             checks.install(connection)
             connection.execute("REINDEX")
+            seal.take_off(path)
             done.append("the indexes were made anew")
     return done
 

@@ -8,7 +8,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-LARGEST = 1024**3  # bytes: half a second of reading, on closing and on opening
+LARGEST = 512 * 1024**2  # bytes: a quarter of a second of reading, on opening and after a change on closing
 _PART = 256 * 1024
 
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 CANDIDATES = 100  # passages that each of the two rankings puts forward, or
 WIDER = 4  # times as many as are asked for
-FEW = 10_000  # passages that pass a filter, up to which each of them is scored: some 5 µs each
+FEW = 2_000  # passages that pass a filter, up to which each of them is scored: some 10 µs each
 LOOK = 10_000  # candidates that an index is asked for where more pass
 
 

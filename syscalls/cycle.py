@@ -35,6 +35,9 @@ MOST = 400
 FIRST = 2
 """Messages that always stay: the manual and the goal."""
 
+OUT_OF_SIGHT = ("context.fetch", "context.recall")
+"""Offered once there are pages that are out of sight."""
+
 LONGEST_RESULT = 1200
 """Characters of a result that the model is shown; the reply of `run` and the journal have the whole."""
 
@@ -61,11 +64,11 @@ async def run(call: Call, request: c.Run) -> c.Ran:
 
 
 def offered(gate: Gate, process: Process, names: list[str]) -> list[CallSpec]:
-    """The calls that a process may spell, from its rights; ``names`` narrows them."""
+    """The calls that a process may spell and has a use for, from its rights; ``names`` narrows them."""
     specs = [
         CallSpec(name, (entry.request.__doc__ or name).strip(), entry.schema())
         for name, entry in gate.table.items()
-        if entry.spelled and holds(process.rights, entry.needs)
+        if entry.spelled and holds(process.rights, entry.needs) and (process.context.out or name not in OUT_OF_SIGHT)
     ]
     specs += [
         CallSpec(f"tool.{t.name}", t.description, t.arguments.model_json_schema())

@@ -32,10 +32,10 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
-    """Free what finished processes left: their records, their journals, and room on the disk.
+    """Free what finished processes left, old versions of files, and room on the disk.
 
-    What is kept says HOME/config.toml in its section retention (days, processes, size), unless an option does. A
-    process goes with its children, and only when all of them have ended; of living ones nothing is touched.
+    What is kept says HOME/config.toml in its section retention (days, processes, size, file_days, file_versions),
+    unless an option does. A process goes with its children, and only when all have ended; nothing else is touched.
     """
     from .keeping import run_gc
 

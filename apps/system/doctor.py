@@ -107,7 +107,10 @@ def _database(home: Home) -> Check:
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         return Check(
-            "database", "missing", f"{wrong[0]}{more}", "restore a backup; llmos doctor --salvage saves the rest"
+            "database",
+            "missing",
+            f"{wrong[0]}{more}",
+            "restore a backup; llmos doctor --salvage saves what can be saved",
         )
     return Check("database", "ok", f"{detail} with FTS5, {home.database.name} is sound")
 

@@ -49,6 +49,10 @@ def _name(row: Row) -> Text:
     return name.append("  damaged", style="red") if row["damaged"] else name
 
 
+class _ReaderGone(Exception):
+    """Nobody reads standard output any more."""
+
+
 def write_out(home: Home, owner: str, path: str, version: int | None, *, as_json: bool) -> None:
     """`llmos fs cat`: the bytes as they are, but on a terminal nothing that could steer it."""
     kept = bytearray()
@@ -58,10 +62,16 @@ def write_out(home: Home, owner: str, path: str, version: int | None, *, as_json
         data = b64decode(step["data"])
         if as_json or screen:
             kept.extend(data)
-        else:
+            return
+        try:
             sys.stdout.buffer.write(data)
+        except BrokenPipeError as gone:  # by the one that is asked it would be taken for its own line
+            raise _ReaderGone from gone
 
-    told = use(home, "fs.cat", on_step, owner=owner, path=path, version=version)
+    try:
+        told = use(home, "fs.cat", on_step, owner=owner, path=path, version=version)
+    except _ReaderGone:
+        raise BrokenPipeError from None
     if as_json:
         print_json({"path": path, **told, **_content(bytes(kept))})
     elif screen:

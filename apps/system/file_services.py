@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...kernel.errors import BadInput
 from ...kernel.machine import QUOTA
 from ...memory.faults import BadPath, Missing
-from ...memory.files import FileTree, Revision
+from ...memory.files import FileTree, Revision, forget_deleted
 from ...memory.files import find as found_in
 from .file_transfer import Steps, stepping
 from .file_transfer import get as get_files
@@ -107,6 +107,7 @@ def rm(stores: Stores, *, owner: str, paths: Sequence[str], recursive: bool) -> 
             raise BadInput(f"{path} is a folder of {len(below)} files", hint="llmos fs rm -r deletes it")
         gone |= dict.fromkeys(below or [path])
     tree.make(*(tree.deleting(path) for path in gone))
+    forget_deleted(tree, stores.recall)
     return list(gone)
 
 

@@ -41,8 +41,8 @@ Every app that runs is a process, and all of them share one model. The table (ps
     state      ready, running, waiting, stopped, done
 
 log 3 shows what process 3 asked for and got, call by call. In another terminal, llmos on the same home is a guest of
-this one: what it runs is a process here too, and llmos attach 3 shows what process 3 writes. What an app may ask for
-are its rights: help NAME.
+this one: what it runs is a process here too, and llmos attach 3 shows what process 3 writes.
+What an app may ask for are its rights: help NAME.
 """,
     "talk": """\
 A line that begins with no command goes to the app chat, in your own words:

@@ -3,47 +3,85 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ...kernel.errors import OSFault
 from ...memory import retention
 from ...memory.database import Database
+from ...memory.files.store import Retention
+from ...memory.indexes import USED
 from ...memory.retention import Keep
+from .home import Home
 
 if TYPE_CHECKING:
     from .stores import Stores
+
+Steps = Generator[dict[str, Any], None, Any]
 
 MOST = 500
 """Trees of processes that a start removes; the next one goes on."""
 
 
 def gc(
-    stores: Stores, *, days: float | None, processes: int | None, size: int | None, dry_run: bool,
-    most: int | None = None,
-) -> Generator[dict[str, Any], None, dict[str, Any]]:  # fmt: skip
-    """The service ``gc``: removes what the limits do not let stay, at most so many trees; says what that was.
+    stores: Stores, *, days: float | None, processes: int | None, size: int | None, file_days: float,
+    file_versions: int, dry_run: bool,
+) -> Steps:  # fmt: skip
+    """The service ``gc``: removes what the limits do not let stay, and says what that was.
 
-    ``bytes`` is what the processes took, ``file_before`` and ``file_after`` the size of the store on the disk.
+    ``bytes`` is what the processes took, ``file_before`` and ``file_after`` the size of the store on the disk,
+    ``files`` what `FileStore.sweep` found, ``indexes`` the bytes of indexes that no version now uses.
     """
-    database = stores.database
-    yield {"what": "looking through the processes", "share": 0.0}
-    trees = retention.outlived(database, Keep(days, processes, size))[:most]
-    found = {
-        "processes": sum(len(tree.pids) for tree in trees), "entries": sum(tree.entries for tree in trees),
-        "bytes": sum(tree.size for tree in trees), "file_before": _on_disk(database), "dry_run": dry_run,
-    }  # fmt: skip
+    database, before = stores.database, _on_disk(stores.database)
+    found = yield from _processes(database, Keep(days, processes, size), dry_run=dry_run)
+    yield {"what": "looking through the versions of files", "share": 0.0}
+    files = stores.files.sweep(Retention(file_days, file_versions), dry_run=dry_run)
+    indexes = _unused_indexes(stores.home, dry_run=dry_run)
     if not dry_run:
-        total, done = found["processes"] + found["entries"], 0
-        for gone in retention.remove(database, trees):
-            done += gone
-            yield {"what": "removing", "share": min(done / total, 1.0)}
-        free = None
-        for left in retention.shrink(database):
-            free = free or max(left, 1)
-            yield {"what": "giving room back", "share": 1 - left / free}
-    return {**found, "file_after": _on_disk(database)}
+        yield from _shrunk(database)
+    sizes = {"file_before": before, "file_after": _on_disk(database)}
+    return {**found, "files": asdict(files), "indexes": indexes, **sizes, "dry_run": dry_run}
+
+
+def gc_some(stores: Stores, *, days: float | None, processes: int | None, size: int | None) -> Steps:
+    """As much of `gc` as every start should do: processes alone, and not more than `MOST` trees of them."""
+    found = yield from _processes(stores.database, Keep(days, processes, size), MOST)
+    if found["processes"]:
+        yield from _shrunk(stores.database)
+    return found
+
+
+def _processes(database: Database, keep: Keep, most: int | None = None, *, dry_run: bool = False) -> Steps:
+    yield {"what": "looking through the processes", "share": 0.0}
+    trees = retention.outlived(database, keep)[:most]
+    pids, entries = sum(len(tree.pids) for tree in trees), sum(tree.entries for tree in trees)
+    done = 0
+    for gone in retention.remove(database, [] if dry_run else trees):
+        done += gone
+        yield {"what": "removing processes", "share": min(done / (pids + entries), 1.0)}
+    return {"processes": pids, "entries": entries, "bytes": sum(tree.size for tree in trees)}
+
+
+def _shrunk(database: Database) -> Steps:
+    most = 1
+    for left in retention.shrink(database):
+        most = max(most, left)
+        yield {"what": "giving room back", "share": 1 - left / most}
+
+
+def _unused_indexes(home: Home, *, dry_run: bool) -> int:
+    """The bytes of what indexes of earlier versions left."""
+    folder, size = home.root / "index", 0
+    for place in folder.iterdir() if folder.is_dir() else ():
+        if place.name in USED:
+            continue
+        size += sum(file.stat().st_size for file in (place, *place.rglob("*")) if file.is_file())
+        if not dry_run:
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
+    return size
 
 
 def _on_disk(database: Database) -> int:
@@ -63,7 +101,7 @@ async def tidying(stores: Stores, keep: Keep) -> AsyncIterator[None]:
 
     async def tidy() -> None:
         with suppress(OSFault):  # a full or damaged disk shows where somebody waits for it
-            await answer(begin(stores, "gc", {**limits, "dry_run": False, "most": MOST}), unseen)
+            await answer(begin(stores, "gc.some", limits), unseen)
 
     working = asyncio.ensure_future(tidy())
     try:

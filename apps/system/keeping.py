@@ -28,18 +28,21 @@ def run_gc(
     home: Home, days: float | None, keep: int | None, size_: str | None, *, dry_run: bool, as_json: bool
 ) -> None:
     """Free what the settings and these options do not let stay, and say what that was."""
-    kept = settings(home).retention.keep
-    limits = {
-        "days": kept.days if days is None else days,
-        "processes": kept.processes if keep is None else keep,
-        "size": kept.size if size_ is None else size(size_),
-    }
+    limits = settings(home).retention.model_dump()
+    given = {"days": days, "processes": keep, "size": None if size_ is None else size(size_)}
+    limits |= {name: value for name, value in given.items() if value is not None}
     with steps_shown() as on_step:
         found = use(home, "gc", on_step, **limits, dry_run=dry_run)
     if as_json:
         print_json(found)
         return
-    what = f"{found['processes']} processes, {found['entries']} journal entries, {shown_size(found['bytes'])}"
+    files = found["files"]
+    parts = [
+        f"{found['processes']} processes with {found['entries']} journal entries, {shown_size(found['bytes'])}",
+        f"{files['versions']} versions of files, {shown_size(files['bytes'])}" if files["versions"] else "",
+        f"indexes of an earlier version, {shown_size(found['indexes'])}" if found["indexes"] else "",
+    ]
+    what = "; ".join(filter(None, parts))
     if dry_run:
         out().print(f"would free {what}", markup=False)
         return

@@ -4,6 +4,8 @@
     days = 90                # LLMOS_RETENTION_DAYS
     processes = 10000        # LLMOS_RETENTION_PROCESSES
     size = "1G"              # LLMOS_RETENTION_SIZE: their records and journals
+    file_days = 30           # LLMOS_RETENTION_FILE_DAYS: versions of files, and deleted files,
+    file_versions = 10       # LLMOS_RETENTION_FILE_VERSIONS: and after that the newest so many of each
 
 "none" takes a limit away.
 """
@@ -12,7 +14,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
@@ -34,13 +44,15 @@ def _bytes(value: Any) -> Any:
 
 
 class Retention(BaseModel):
-    """How long finished processes are kept."""
+    """How long finished processes and versions of files are kept."""
 
     model_config = ConfigDict(extra="forbid")
 
     days: Annotated[NonNegativeFloat | None, BeforeValidator(_limit)] = 90.0
     processes: Annotated[NonNegativeInt | None, BeforeValidator(_limit)] = 10_000
     size: Annotated[NonNegativeInt | None, BeforeValidator(_bytes)] = 2**30
+    file_days: NonNegativeFloat = 30.0
+    file_versions: PositiveInt = 10
 
     @property
     def keep(self) -> Keep:

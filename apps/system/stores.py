@@ -90,6 +90,7 @@ SERVICES: dict[str, Service] = {
     "process.checkpoint": checkpoints.write,
     "process.restore": checkpoints.read,
     "gc": housekeeping.gc,
+    "gc.some": housekeeping.gc_some,
 }
 
 

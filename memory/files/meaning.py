@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..keywords import STOP_WORDS
@@ -12,7 +12,7 @@ from .passages import APP, Index, Placed
 from .store import OnProgress
 from .tree import FileTree
 
-_WORDS, _MEANING, _NAME = 0.6, 0.4, 0.5  # how much each counts; words and meaning as `Recall` weighs them
+_NAME = 0.5  # how much the name counts, where the passage counts up to 1
 _FAINT = 0.15  # cosine of texts that have nothing to do with each other: what no word of the query is in must exceed it
 _STEM = 4  # letters that two words begin with to be taken for the same: "parcel", "parcels"
 _TELLING = re.compile(r"[^\W_]+")
@@ -53,8 +53,14 @@ def find(
     with tree.store.indexing:
         index = Index(tree.store, recall, tree.owner)
         index.refresh(files, top, lambda file: tree.blocks(file.path), on_progress)
-    hits = [hit for number in {f.top for f in wanted} for hit in _best(recall, tree.owner, query, number, wanted, k)]
-    return _ranked(query, hits, wanted)[:k]
+    best = _best(recall, tree.owner, query, None if top is None else str(top), wanted, k)
+    return _ranked(query, best, wanted)[:k]
+
+
+def forget_deleted(tree: FileTree, recall: Recall) -> None:
+    """Forget the text of the owner's files that are there no longer, at once and not with the next search."""
+    with tree.store.indexing:
+        Index(tree.store, recall, tree.owner).prune()
 
 
 def _files(tree: FileTree) -> tuple[list[Placed], int | None]:
@@ -80,34 +86,32 @@ def _within(path: str, folder: str) -> bool:
 
 
 def _best(
-    recall: Recall, owner: str, query: str, top: int, wanted: Sequence[Placed], k: int
-) -> Iterator[tuple[int, Hit]]:
-    """(node, its best passage) of the ``k`` best of the wanted files in one collection."""
+    recall: Recall, owner: str, query: str, collection: str | None, wanted: Sequence[Placed], k: int
+) -> dict[int, Hit]:
+    """The best passage of each of the wanted files that fit, by node: of the ``k`` best at least."""
     numbers = {file.node.id for file in wanted}
     depth, best = 4 * k, dict[int, Hit]()
     while True:
-        hits = recall.search(query, owner=owner, app=APP, collection=str(top), k=depth)
+        hits = recall.search(query, owner=owner, app=APP, collection=collection, k=depth)
         for hit in hits:
-            number = int(hit.meta["node"])
-            if number in numbers and (hit.why.keyword is not None or hit.why.similarity > _FAINT):
-                best.setdefault(number, hit)
-        if len(best) >= k or len(hits) < depth:
-            yield from best.items()
-            return
+            if not _faint(hit) and hit.meta["node"] in numbers:
+                best.setdefault(hit.meta["node"], hit)
+        if len(best) >= k or len(hits) < depth or _faint(hits[-1]):
+            return best
         depth *= 4
 
 
-def _ranked(query: str, hits: Iterable[tuple[int, Hit]], wanted: Sequence[Placed]) -> list[Found]:
-    """All that fits, by passage and name; hits of several collections are compared by what does not depend on one."""
-    best = dict(hits)
-    most = max((hit.why.coverage for hit in best.values()), default=0.0) or 1.0
+def _faint(hit: Hit) -> bool:
+    return hit.why.keyword is None and hit.why.similarity <= _FAINT
+
+
+def _ranked(query: str, best: Mapping[int, Hit], wanted: Sequence[Placed]) -> list[Found]:
+    """All that fits by passage or name, best first."""
     found = []
     for file in wanted:
         hit, named = best.get(file.node.id), _named(query, file.path)
         if hit is not None:
-            why = hit.why
-            score = _WORDS * why.coverage / most + _MEANING * max(why.similarity, 0.0) + _NAME * named
-            line = int(hit.meta["line"])
+            score, why, line = hit.score + _NAME * named, hit.why, int(hit.meta["line"])
             found.append(Found(file.path, score, file.node.tags, line, hit.text, why.coverage, why.similarity, named))
         elif named:
             found.append(Found(file.path, _NAME * named, file.node.tags, named=named))

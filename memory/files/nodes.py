@@ -100,6 +100,15 @@ def below(ask: Ask, owner: str, parent: int) -> Iterator[tuple[str, Node | None]
             yield path, None
 
 
+def depth(ask: Ask, node: Node) -> int:
+    """Names on the longest path below a folder, gone nodes too; 0 for a file."""
+    sql = (
+        "WITH RECURSIVE below (id, deep) AS (SELECT ?2, 0 UNION ALL SELECT n.id, b.deep + 1 FROM nodes AS n"
+        " JOIN below AS b ON n.owner = ?1 AND n.parent = b.id) SELECT max(deep) FROM below"
+    )
+    return int(ask(sql, (node.owner, node.id))[0][0])
+
+
 def version(ask: Ask, node: Node, number: int, path: str = "") -> Version:
     """A version of a file; raises `Damaged`, naming both, or `Missing` for one that there is not."""
     what = f"version {number} of {path or node.name}"

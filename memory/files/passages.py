@@ -73,6 +73,15 @@ class Index:
                 on_progress(done / len(stale))
         self._remember(batch, known)
 
+    def prune(self) -> None:
+        """Forget the passages of files that are there no longer; without it, the next search does."""
+        gone = self._database.rows(
+            "SELECT i.node, i.version, i.top, i.passages FROM files_indexed AS i LEFT JOIN nodes AS n ON n.id = i.node"
+            " WHERE i.owner = ? AND coalesce(n.gone, 1) = 1", (self._owner,),
+        )  # fmt: skip
+        for number, *known in gone:
+            self._forget(number, _Known(*known))
+
     def _known(self, there: set[int], top: int | None) -> dict[int, _Known]:
         rows = self._database.rows(
             "SELECT node, version, top, passages FROM files_indexed WHERE owner = ?", (self._owner,)

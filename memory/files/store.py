@@ -140,25 +140,22 @@ class FileStore:
     def _free(self, dropped: set[int], on_progress: OnProgress | None, *, dry_run: bool) -> Iterator[int]:
         """Free what no version but the ``dropped`` ones refers to; bytes of each chunk."""
         needed: set[bytes] = set()
-        last = self._need(self.database.rows, needed, 0, dropped)
-        ((count,),) = self.database.rows("SELECT coalesce(max(rowid), 0) FROM chunks")
-        at = 0
-        while rows := self.database.rows(
-            "SELECT rowid, hash, length(data) FROM chunks WHERE rowid > ? ORDER BY rowid LIMIT ?", (at, STEP)
-        ):
+        last, at = self._need(self.database.rows, needed, 0, dropped), b""
+        sql = "SELECT hash, length(data) FROM chunks WHERE hash > ? ORDER BY hash LIMIT ?"
+        while rows := self.database.rows(sql, (at, STEP)):
             at = rows[-1][0]
-            spare = [row for row in rows if row[1] not in needed]
+            spare = [row for row in rows if row[0] not in needed]
             if spare:
                 with self.chunks.lock, self.database.transaction() as connection:
                     last = self._need(asking(connection), needed, last, dropped)  # what was added meanwhile
                     kept = needed | self.chunks.held()
-                    spare = [row for row in spare if row[1] not in kept]
+                    spare = [row for row in spare if row[0] not in kept]
                     if not dry_run:
-                        connection.executemany("DELETE FROM chunks WHERE rowid = ?", [(row[0],) for row in spare])
-                yield from (row[2] for row in spare)
+                        connection.executemany("DELETE FROM chunks WHERE hash = ?", [(key,) for key, _ in spare])
+                yield from (size for _, size in spare)
                 time.sleep(_TURN_SECONDS)
             if on_progress is not None:
-                on_progress(at / max(count, at))
+                on_progress(at[0] / 256)  # hashes are spread evenly
 
     @staticmethod
     def _need(ask: nodes.Ask, needed: set[bytes], last: int, dropped: set[int]) -> int:

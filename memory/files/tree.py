@@ -87,7 +87,7 @@ class FileTree(FileView):
                 raise BadPath(f"{to} is within {path}", hint="choose another place")
             if nodes.walk(ask, self.owner, new) is not None:
                 raise BadPath(f"{to} is there already", hint="delete it first, or choose another name")
-            deep = max((p.count("/") + 1 for p, _ in nodes.below(ask, self.owner, node.id)), default=0)
+            deep = nodes.depth(ask, node)
             if len(new) + deep > DEEPEST:
                 raise BadPath(f"{to} would be {len(new) + deep} names deep", hint=f"at most {DEEPEST}")
             parent = nodes.folder(connection, self.owner, new[:-1], self.store.clock())

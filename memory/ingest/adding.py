@@ -60,7 +60,7 @@ class Skipped:
 
 @dataclass
 class Summary:
-    """What an `add` did. A changed file's passages count anew, also those that were there before."""
+    """What an `add` did. A changed file's passages count anew, what stands in it twice counts once."""
 
     added: int = 0
     changed: int = 0
@@ -153,12 +153,11 @@ class Adding:
         names = {job.name: None for job, _ in self._pieces} | {facts.job.name: None for facts in over}
         new = [name for name in names if name not in self._readings]
         self._readings |= self._shelf.open(new, self._tags, self._wanted.label, RECIPE)
-        self._shelf.take([(self._readings[job.name], piece) for job, piece in self._pieces])
+        self._summary.passages += self._shelf.take([(self._readings[job.name], p) for job, p in self._pieces])
         self._shelf.close([(self._readings.pop(facts.job.name), self._values(facts)) for facts in over])
         same = [facts for facts in self._ended if facts.same]
         self._shelf.touch([(self._known[facts.job.name], self._seen(facts)) for facts in same])
         self._summary.unchanged += len(same)
-        self._summary.passages += len(self._pieces)
         self._pieces, self._ended = [], []
 
     def _values(self, facts: Facts) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def read_lines(document: Document) -> Iterator[Block]:
     good = False
     for number, line in _whole(document):
         try:
-            value = json.loads(line)
+            value = _parsed(line)
         except (ValueError, RecursionError):
             bad.append(number)
             continue
@@ -34,13 +34,18 @@ def read_lines(document: Document) -> Iterator[Block]:
 def read_whole(document: Document) -> Iterator[Block]:
     """A block for each element of a list; else one for all."""
     try:
-        value = json.loads(document.file.read().decode(document.encoding))
+        value = _parsed(document.file.read().decode(document.encoding))
     except (ValueError, RecursionError) as problem:
         line = str(problem).splitlines()[0]
         raise Refused("damaged", f"no JSON: {line}", "name it .txt to have it read as text") from None
     records = value if isinstance(value, list) else [value]
     for number, record in enumerate(records, 1):
         yield from _block(record, {"record": number} if isinstance(value, list) else {})
+
+
+def _parsed(text: str) -> Any:
+    """Its numbers stay as they are written, however long."""
+    return json.loads(text, parse_int=str, parse_float=str)
 
 
 def _whole(document: Document) -> Iterator[tuple[int, str]]:

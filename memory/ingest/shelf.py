@@ -52,32 +52,29 @@ class Shelf:
         with self._lock:
             with self._database.transaction() as db:
                 opened = [self.sources.open(db, name, tags, label, recipe) for name in names]
-            for source in opened:
-                self._release(source.id, source.reading)
-            with self._database.transaction() as db:
-                for source in opened:
-                    self.sources.drop(db, source.id, source.reading)
+            self._only({source.id: source.reading for source in opened})
         return {source.name: Reading(source, source.reading + 1) for source in opened}
 
-    def take(self, found: Sequence[tuple[Reading, Piece]]) -> None:
-        """Remember what was found."""
+    def take(self, found: Sequence[tuple[Reading, Piece]]) -> int:
+        """Remember what was found; how much of it the sources did not hold twice."""
         keyed = [(reading, key_of(piece.text), piece) for reading, piece in found]
         texts = {key: piece.text for _, key, piece in keyed}
         with self._lock:
             with self._database.transaction() as db:
-                for reading, key, piece in keyed:
+                count = sum(
                     self.sources.hold(db, reading.source.id, reading.number, key, piece.title, piece.meta)
+                    for reading, key, piece in keyed
+                )
             self._remember(texts)
+        return count
 
     def close(self, ended: Sequence[tuple[Reading, Mapping[str, Any]]]) -> None:
         """These readings have come to their ends and count from now on; with columns of ``sources`` to be set."""
         with self._lock:
-            for reading, _ in ended:
-                self._release(reading.source.id, reading.number)
+            self._only({reading.source.id: reading.number for reading, _ in ended})
             with self._database.transaction() as db:
                 for reading, values in ended:
                     self.sources.set(db, reading.source.id, reading=reading.number, **values)
-                    self.sources.drop(db, reading.source.id, reading.number)
 
     def touch(self, seen: Sequence[tuple[Source, Mapping[str, Any]]]) -> None:
         """These sources are as they were; with columns of ``sources`` to be set."""
@@ -131,6 +128,13 @@ class Shelf:
                     if key in texts:
                         self.sources.hold(db, reading.source.id, reading.number, key, title, meta)
             self._remember(texts)
+
+    def _only(self, readings: Mapping[int, int]) -> None:
+        """Of each of these sources, forget what other readings than this one found."""
+        for source in self.sources.stale(readings.items()):
+            self._release(source, readings[source])
+            with self._database.transaction() as db:
+                self.sources.drop(db, source, readings[source])
 
     def _release(self, source: int, but: int | None) -> None:
         for _ in self._steps(source, but):

@@ -6,7 +6,7 @@ tags of all, and is trusted only if all are. It goes with the last.
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -105,11 +105,11 @@ class Sources:
 
     def hold(
         self, db: sqlite3.Connection, source: int, reading: int, key: str, title: str, meta: Mapping[str, Any]
-    ) -> None:
-        """Note that a reading of a source found a text; the first place where it did counts."""
+    ) -> int:
+        """Note that a reading of a source found a text; 0 where it had found it before, and that place counts."""
         row = (source, reading, key, sound(title), sound(json.dumps(dict(meta), ensure_ascii=False)))
         sql = "INSERT OR IGNORE INTO source_passages (source, reading, key, title, meta) VALUES (?, ?, ?, ?, ?)"
-        db.execute(sql, row)
+        return db.execute(sql, row).rowcount
 
     def held(self, source: Source, after: str, most: int) -> list[tuple[str, str, dict[str, Any]]]:
         """(key, title, meta) of what a source holds, by key, ``most`` of them from beyond ``after``."""
@@ -158,6 +158,14 @@ class Sources:
             " SELECT key FROM source_passages WHERE source = ? AND reading IS ?"
         )
         return [key for (key,) in self._database.rows(sql, (source, source, but))]
+
+    def stale(self, readings: Iterable[tuple[int, int]]) -> list[int]:
+        """Which of these (source, reading) have notes of other readings too."""
+        sql = (
+            "SELECT DISTINCT p.source FROM json_each(?) AS r JOIN source_passages AS p ON p.source = r.value ->> 0"
+            " WHERE p.reading != r.value ->> 1"
+        )
+        return [source for (source,) in self._database.rows(sql, (json.dumps(list(readings)),))]
 
     def holders(
         self, keys: Collection[str], leaving: int | None = None, but: int | None = None

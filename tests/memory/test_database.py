@@ -198,3 +198,29 @@ def test_a_store_that_was_closed_is_opened_without_being_gone_through(path, monk
     Database(path).close()
     monkeypatch.setattr(module.checks, "examine", lambda *_: pytest.fail("it was closed"))
     Database(path).close()
+
+
+def test_who_changes_nothing_leaves_the_seal(path):
+    Database(path).close()
+    sealed = path.with_name("llmos.db-seal")
+    made = sealed.stat().st_mtime_ns
+    database = Database(path)
+    assert database.one(COUNT) == (0,)
+    database.close()
+    assert sealed.stat().st_mtime_ns == made
+    database = Database(path)
+    database.run(PUT, (1, "p1"))
+    assert not sealed.exists()
+    database.close()
+    assert not Database(path).suspect
+
+
+def test_a_letter_that_changed_in_the_schema_is_damage(path):
+    Database(path).close()
+    data = path.read_bytes()
+    assert b"porter unicode61" in data
+    path.write_bytes(data.replace(b"porter unicode61", b"pgrter unicode61"))
+    with pytest.raises(Damaged, match="tokenizer"):
+        Database(path)
+    with pytest.raises(Damaged, match="tokenizer"):
+        Database(path)

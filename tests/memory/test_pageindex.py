@@ -1,7 +1,6 @@
 import pytest
-from llmos.apps.system.embedders import SHIPPED
+from llmos.apps.system.embedders import shipped
 from llmos.memory.context import Context
-from llmos.memory.embedder import StaticEmbedder
 from llmos.memory.pageindex import PageIndex
 from llmos.memory.pages import Kind, Page, PageStore
 
@@ -12,7 +11,7 @@ def measure(messages) -> int:
 
 @pytest.fixture(scope="module")
 def embedder():
-    return StaticEmbedder(SHIPPED)
+    return shipped()
 
 
 @pytest.fixture

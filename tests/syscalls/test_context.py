@@ -170,6 +170,22 @@ async def test_a_policy_of_ones_own(boot_with):
     assert await bench.run(main)
 
 
+async def test_the_model_may_ask_for_pages_once_some_are_out(boot_with):
+    steps = ['{"call":"context.recall","args":{"query":"llamas of Edda"}}', '{"call":"answer","args":{"text":"three"}}']
+    seen = []
+    bench = await boot_with(lambda prompt: seen.append(prompt) or steps[len(seen) - 1], window=2048)
+
+    async def main(sys):
+        with pytest.raises(BadInput, match=r"cannot offer context\.recall"):
+            await sys.run("How many llamas?", calls=["context.recall"])
+        await chat(sys)
+        return await sys.run("How many llamas?", calls=["context.recall"])
+
+    ran = await bench.run(main)
+    assert (ran.answer, ran.steps[0].result["pages"][0]["handle"]) == ("three", "p2")
+    assert "keeps three llamas in Tromso" in seen[1]
+
+
 # -- compaction --
 
 

@@ -90,7 +90,7 @@ async def test_only_what_a_process_may_do_can_be_spelled(bench):
 
     for rights, expected in [
         ([], {"now"}),
-        (["files:read"], {"now", "file.read", "file.list", "file.search"}),
+        (["files:read"], {"now", "file.read", "file.find", "file.list", "file.search"}),
         (["execute:run", "memory:read"], {"now", "execute", "recall"}),
     ]:
         process = bench.start(main, rights=rights)

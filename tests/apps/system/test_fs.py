@@ -3,11 +3,12 @@
 import asyncio
 import json
 import os
+import sys
 import threading
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
-from llmos.apps.system import file_transfer
+from llmos.apps.system import file_transfer, main
 from llmos.apps.system.boot import boot
 from llmos.apps.system.control import serve
 from llmos.apps.system.main import run
@@ -177,6 +178,22 @@ async def test_it_works_beside_a_running_llmos_too(home, host, held):
             assert tree.read_text("sub/n.md") == "one\ntwo\n"
         with pytest.raises(NotFound):
             await ask("fs.cat", path="docs/nothing", version=None)
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_reader_that_has_gone_ends_it(home, host, held, monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    async with AsyncExitStack() as stack:
+        await asyncio.to_thread(run, ["--home", str(home.root), "fs", "put", str(host / "blob.bin")])
+        if held:
+            await stack.enter_async_context(serve(await stack.enter_async_context(boot(home, engine=ScriptedEngine()))))
+        with os.fdopen(writer, "w") as broken, suppress(BrokenPipeError):
+            monkeypatch.setattr(sys, "stdout", broken)
+            monkeypatch.setattr(main, "_drop_output", lambda: None)
+            code = await asyncio.to_thread(run, ["--home", str(home.root), "fs", "cat", "blob.bin"])
+            monkeypatch.undo()
+            assert code == main.BROKEN_PIPE
 
 
 def test_work_that_nobody_waits_for_is_broken_off(monkeypatch):

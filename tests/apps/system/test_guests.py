@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from llmos.apps.system import hosting
@@ -114,9 +114,28 @@ async def test_a_question_that_nobody_is_there_to_answer(run):
     assert "nobody is there to answer 'well?'" in err
 
 
-async def test_ctrl_c_is_int(run):
-    asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGINT)
-    code, out, err = await run("slow")
+async def test_ctrl_c_is_int(run, apps, monkeypatch):
+    begun, seats = asyncio.Event(), []
+
+    @asynccontextmanager
+    async def noted(options):
+        async with session(options) as seat:
+            seats.append(seat)
+            yield seat
+
+    async def main(self, sys, args):
+        await sys.print("begun")
+        begun.set()
+        while True:
+            await sys.generate("a" * 200, max_tokens=200)
+
+    monkeypatch.setattr(sys.modules[f"{apps['slow'].package}.app"].App, "main", main)
+    monkeypatch.setattr("llmos.apps.system.run.session", noted)
+    running = asyncio.ensure_future(run("slow"))
+    await begun.wait()
+    await until(lambda: seats[0].living())
+    os.kill(os.getpid(), signal.SIGINT)
+    code, out, err = await running
     assert (code, out.splitlines()) == (130, ["begun"])
     assert "interrupted" in err
 

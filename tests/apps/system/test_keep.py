@@ -72,7 +72,7 @@ async def called(request, home, capsys):
 
 async def test_gc_says_what_it_frees(called, home):
     code, out, _ = await called("gc", "--dry-run")
-    assert (code, out.split(",")[0]) == (0, "would free 5 processes")
+    assert (code, out.split(",")[0]) == (0, "would free 5 processes with 15 journal entries")
     assert pids(home) == [1, 2, 3, 4, 5, 6]
     code, out, _ = await called("gc", "--json")
     told = json.loads(out)
@@ -96,7 +96,9 @@ async def test_gc_by_number_and_by_size(called, home):
 async def test_what_a_living_process_has_started_stays(running, home):
     process = running.launcher.launch("slow", {}, owner="ann", output=AppOutput())
     async with serve(running):
-        told = await asyncio.to_thread(keeping.use, home, "gc", None, days=0, processes=0, size=0, dry_run=False)
+        told = await asyncio.to_thread(
+            keeping.use, home, "gc", None, days=0, processes=0, size=0, file_days=0, file_versions=1, dry_run=False
+        )
     assert told["processes"] == 0
     assert pids(home) == [process.pid]
     await running.signal(process.pid, "KILL")
@@ -114,16 +116,33 @@ async def test_a_start_removes_a_few(home, apps, monkeypatch):
     assert pids(home) == [3, 4, 5, 6]
 
 
+async def test_versions_of_files_and_indexes_of_an_earlier_version(called, home, monkeypatch):
+    for text in ("one", "two", "three"):
+        (home.root / "t.txt").write_text(text)
+        assert (await called("fs", "put", home.root / "t.txt", "t.txt"))[0] == 0
+    (home.root / "index" / "0b1c-old").mkdir(parents=True)
+    (home.root / "index" / "0b1c-old" / "data.bin").write_bytes(b"x" * 3000)
+    (home.root / "index" / "chroma.sqlite3").write_bytes(b"x" * 1000)
+    (home.root / "config.toml").write_text("[retention]\nfile_days = 0\nfile_versions = 1\n")
+    code, out, _ = await called("gc", "--json")
+    told = json.loads(out)
+    assert (code, told["files"]["versions"], told["indexes"]) == (0, 2, 4000)
+    assert {place.name for place in (home.root / "index").iterdir()} <= {"clusters"}
+
+
 # -- settings --
 
 
 def test_settings_of_a_home(home, monkeypatch):
     assert settings(home).retention.keep.processes == 10_000
     (home.root / "config.toml").write_text('[retention]\ndays = 7\nprocesses = "none"\nsize = "2M"\n[other]\nx = 1\n')
-    assert settings(home).retention.model_dump() == {"days": 7.0, "processes": None, "size": 2**21}
+    files = {"file_days": 30.0, "file_versions": 10}
+    assert settings(home).retention.model_dump() == {"days": 7.0, "processes": None, "size": 2**21, **files}
     monkeypatch.setenv("LLMOS_RETENTION_DAYS", "3.5")
     monkeypatch.setenv("LLMOS_RETENTION_SIZE", "none")
-    assert settings(home).retention.model_dump() == {"days": 3.5, "processes": None, "size": None}
+    monkeypatch.setenv("LLMOS_RETENTION_FILE_VERSIONS", "2")
+    found = settings(home).retention
+    assert found.model_dump() == {"days": 3.5, "processes": None, "size": None, **files, "file_versions": 2}
 
 
 @pytest.mark.parametrize(
