@@ -363,6 +363,7 @@ class Machine:
             await process.ended.wait()
         await self.scheduler.close()
         self.pages.close()
+        await self.worker(self.parts.recall.close)  # what it does in the background needs the database
         self.parts.journal.close()
         self.parts.database.close()
 

@@ -43,12 +43,14 @@ class Embedders:
     def __init__(self, db: Database, embedder: Embedder) -> None:
         self._db = db
         self.coming: Known | None = None
-        with db.transaction() as connection:
-            self.active = Known(_number(connection, embedder.name), embedder)
-            named = connection.execute("SELECT name FROM embedders WHERE active").fetchone()
-            empty = connection.execute("SELECT 1 FROM passages LIMIT 1").fetchone() is None
-            self.complete = empty or (named is not None and named[0] == embedder.name)
-            _activate(connection, self.active.id if self.complete else None)
+        self.complete = True
+        row = db.one("SELECT id FROM embedders WHERE active AND name = ?", (embedder.name,))
+        if row is None:  # a store that is opened as it was left is not written to
+            with db.transaction() as connection:
+                row = (_number(connection, embedder.name),)
+                self.complete = connection.execute("SELECT 1 FROM passages LIMIT 1").fetchone() is None
+                _activate(connection, row[0] if self.complete else None)
+        self.active = Known(row[0], embedder)
 
     def all(self) -> list[Known]:
         """Those that every new passage needs a vector of."""

@@ -21,6 +21,7 @@ from .embedder import Vectors
 
 Keys = NDArray[np.int64]
 
+LOOK = 1000  # candidates whose passages are looked at together
 ROUNDING = 0.02  # that an index may be off in a component of a vector
 BATCH = 5000  # vectors read at once; chromadb takes 5,461 at most
 
@@ -151,11 +152,17 @@ def nearest(
     """
     held = index.held(truth.name) if index else None
     found = index.search(truth.name, vector, look) if index and held else []
-    alive = set(truth.alive(found))
+    alive: list[int] = []
+    for start in range(0, len(found), LOOK):
+        part = found[start : start + LOOK]
+        there = set(truth.alive(part))
+        alive += [key for key in part if key in there]
+        if len(alive) >= 2 * k:
+            break
     if held and len(alive) < k and len(found) < held.count:
         return None
     later = truth.alive([one.key for one in truth.after(held.mark if held else Mark())])
-    return compared(truth, vector, [key for key in found if key in alive][: 2 * k] + later, k)
+    return compared(truth, vector, alive[: 2 * k] + later, k)
 
 
 def compared(truth: Truth, vector: Vectors, keys: Sequence[int], k: int) -> list[tuple[int, float]]:
