@@ -16,6 +16,10 @@ STEP = 1000  # passages looked at between two turns of others
 
 _PASSAGE = "id, collection, turn, words, created, key, label, source, tags, meta, title, text"
 _LINKED = "SELECT tag, passage FROM passage_tags WHERE passage > ? AND passage <= ?"
+_SUMS = (  # a checksum of the words of each passage, whatever their order in the index
+    "SELECT doc, sum(digest(term, times, places)) FROM (SELECT doc, term, count(*) AS times,"
+    " sum(offset * 2 + (col = 'title')) AS places FROM {} WHERE term >= ? AND term < ? GROUP BY term, doc) GROUP BY doc"
+)
 _BOUNDS = ["", *"0123456789abcdefghijklmnopqrstuvwxyz", "{", chr(0x10FFFF)]  # ranges of terms that are read at once
 
 
@@ -129,9 +133,8 @@ def _tagged(db: Database, span: tuple[int, int]) -> list[tuple[str, int]]:
 
 def _words(db: Database, sums: dict[int, int]) -> Iterator[None]:
     """Add up a checksum of the words of each passage as the index has them."""
-    sql = "SELECT doc, sum(digest(term, col, offset)) FROM passage_terms WHERE term >= ? AND term < ? GROUP BY doc"
     for low, high in pairwise(_BOUNDS):
-        for number, part in db.rows(sql, (low, high)):
+        for number, part in db.rows(_SUMS.format("passage_terms"), (low, high)):
             sums[number] = sums.get(number, 0) + part
         yield
 
@@ -147,7 +150,7 @@ def _wrong_words(db: Database, span: tuple[int, int], sums: dict[int, int]) -> l
         for number, title, text in rows:
             words = Indexed.of(title=title, text=text)
             fresh.execute("INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", (number, words.title, words.text))
-        right = dict(fresh.execute("SELECT doc, sum(digest(term, col, offset)) FROM terms GROUP BY doc"))
+        right = dict(fresh.execute(_SUMS.format("terms"), (_BOUNDS[0], _BOUNDS[-1])))
     finally:
         fresh.close()
     return [

@@ -3,7 +3,12 @@
 Made by models/workshop/make_embedder.py; models/shipped/embedder.md says how well it does and what it cannot do.
 """
 
+import re
+import zlib
 from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import shake_128
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 from zipfile import BadZipFile
@@ -19,6 +24,12 @@ Vectors = NDArray[np.float32]
 # A text longer than this is embedded by its beginning: the mean of more tokens says little about any of them,
 # and the room needed for one text stays below 5 MB.
 MAX_TOKENS = 4096
+
+
+# Written without spaces (or, Korean, with endings that hide the stem): cut into pairs of neighbouring characters, as
+# the maker of the file does it too.
+_RUN = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
+_PAIRS = 20_000  # of which the vectors are kept
 
 
 class Embedder(Protocol):
@@ -46,27 +57,51 @@ class StaticEmbedder:
             self.name = str(arrays["name"])
             self._table: NDArray[np.int8] = arrays["table"]
             self._scale: Vectors = arrays["scale"]
-            tokenizer = arrays["tokenizer"].tobytes().decode()
+            self._pair_length = float(arrays["unknown"])
+            tokenizer = zlib.decompress(arrays["tokenizer"].tobytes()).decode()
         except FileNotFoundError as error:
             raise MissingFile(path, "no embedder here", hint="reinstall llmos, or make it anew") from error
-        except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
+        except (KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
             raise DamagedFile(path, f"not an embedder: {error}", hint="reinstall llmos, or make it anew") from error
         self.dim = int(self._table.shape[1])
         self._tokenizer = Tokenizer.from_str(tokenizer)
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._unknown = self._tokenizer.token_to_id("[UNK]")
+        self._vector_of_pair = lru_cache(_PAIRS)(self._draw)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`."""
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         sound = [text.encode(errors="replace").decode() for text in texts]  # no lone surrogates
-        encodings = self._tokenizer.encode_batch_fast(sound, add_special_tokens=False)
+        cut = [_RUN.sub(lambda run: f" {' '.join(_pairs(run.group()))} ", text) for text in sound]
+        encodings = self._tokenizer.encode_batch_fast(cut, add_special_tokens=False)
         for row, encoding in enumerate(encodings):
             tokens = [token for token in encoding.ids if token != self._unknown]
             if tokens:
                 # Scaled, then added row by row: no BLAS, whose order of adding depends on shape and processor.
                 vectors[row] = (self._table[tokens] * self._scale[tokens, None]).sum(axis=0)
+            if cut[row] != sound[row]:
+                pairs = (pair for run in _RUN.finditer(sound[row]) for pair in _pairs(run.group()))
+                for pair in islice(pairs, MAX_TOKENS):
+                    if (vector := self._vector_of_pair(pair)) is not None:
+                        vectors[row] += vector
         length = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
         length[length == 0] = 1
         vectors /= length
         return vectors
+
+    def _draw(self, pair: str) -> Vectors | None:
+        """None for a pair that is a token, else a vector drawn by the pair itself.
+
+        The same pair always has the same, and two have little in common: so texts meet in what both hold.
+        """
+        normal = self._tokenizer.normalizer.normalize_str(pair)
+        if self._tokenizer.token_to_id(normal) is not None:
+            return None
+        bits = np.unpackbits(np.frombuffer(shake_128(normal.encode()).digest(-(-self.dim // 8)), np.uint8))[: self.dim]
+        vector: Vectors = ((bits * 2.0 - 1) * self._pair_length / np.sqrt(self.dim)).astype(np.float32)
+        return vector
+
+
+def _pairs(run: str) -> list[str]:
+    return [run[at : at + 2] for at in range(max(1, len(run) - 1))]

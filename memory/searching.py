@@ -10,7 +10,7 @@ from .database import Database
 from .embedder import Vectors
 from .embedders import Embedders
 from .follower import Follower
-from .fusion import Judged, diverse, fuse
+from .fusion import DIVERSE, Judged, diverse, fuse
 from .keywords import Keywords, Matches
 from .passages import Filter, Hit, sound
 from .spaces import Space, SpaceVectors, read_vectors
@@ -54,12 +54,13 @@ class Searcher:
 
     def search(self, spaces: Sequence[Space], query: Query) -> list[Hit]:
         """The ``k`` best of these collections, best first, equal ones by key."""
-        active, few = self._embedders.active, self._few(spaces, query.narrowed)
+        active = self._embedders.active  # read once: another may take over while this search is under way
+        few = self._few(spaces, query.narrowed)
         vector = active.vectors([("", sound(query.text))])[0]
         allowed = None if few is None else [number for numbers in few.values() for number in numbers]
         matches = self._keywords.search([space.id for space in spaces], sound(query.text), allowed)
         by_word = self._by_word(spaces, matches, query, few is None)
-        by_vector = self._by_vector(spaces, vector, query, few)
+        by_vector = self._by_vector(spaces, active.id, vector, query, few)
         numbers, vectors = read_vectors(self._db, active.id, list({*by_word, *by_vector}))
         near = dict(zip(numbers.tolist(), similarities(vectors, vector).tolist(), strict=True)) if len(numbers) else {}
         judged = fuse(matches, by_word, near, by_vector)
@@ -92,12 +93,17 @@ class Searcher:
         return passed[: query.wanted]
 
     def _by_vector(
-        self, spaces: Sequence[Space], vector: Vectors, query: Query, few: Mapping[int, list[int]] | None
+        self,
+        spaces: Sequence[Space],
+        embedder: int,
+        vector: Vectors,
+        query: Query,
+        few: Mapping[int, list[int]] | None,
     ) -> list[int]:
         """The passages that are nearest, and at all near, nearest first."""
-        active, found = self._embedders.active, list[tuple[int, float]]()
+        found: list[tuple[int, float]] = []
         for space in spaces:
-            truth = SpaceVectors(space, active.id, query.narrowed)
+            truth = SpaceVectors(space, embedder, query.narrowed)
             if few is not None:
                 found += compared(truth, vector, few[space.id], query.wanted)
             else:
@@ -138,5 +144,6 @@ def _chosen(spaces: Sequence[Space], judged: list[Judged], query: Query, vectors
         none = np.zeros_like(next(iter(vectors.values()), np.zeros(1, dtype=np.float32)))
         rows = np.stack([vectors.get(number, none) for number, _ in hits])
         scores, sources = [hit.score for _, hit in hits], [hit.source for _, hit in hits]
-        hits = [hits[place] for place in diverse(scores, rows, sources, query.k, query.diversity)]
+        first = diverse(scores, rows, sources, min(query.k, DIVERSE), query.diversity)
+        hits = [hits[place] for place in [*first, *(n for n in range(len(hits)) if n not in set(first))]]
     return [hit for _, hit in hits[: query.k]]

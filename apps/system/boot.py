@@ -37,7 +37,7 @@ from ...syscalls.tools import Toolbox
 from .arguments import Given
 from .channel import is_here
 from .comeback import OutputFor, come_back, end_suspended, suspended
-from .embedders import chosen_embedder
+from .embedders import chosen_embedder, embedder_before
 from .ending import held_back
 from .home import Home, HomeLock
 from .launch import Launcher
@@ -162,7 +162,8 @@ async def boot(
             journal = Journal(database)
             undo.callback(journal.close)
             embedder = undo.enter_context(chosen_embedder(home.root, on_progress))
-            recall = recall_on(home, database, embedder)
+            before = undo.enter_context(embedder_before(home.root, database, embedder))
+            recall = recall_on(home, database, embedder, before)
             undo.callback(recall.close)
             files = files_on(home, database, on_progress or _silent)
         parts = Parts(
@@ -179,9 +180,12 @@ async def boot(
             await machine.close()
 
 
-def recall_on(home: Home, database: Database, embedder: Embedder) -> Recall:
-    """The passages of a home; also for commands that need no engine."""
-    recall = Recall(database, embedder, index_in(home.root / "index", database, os.environ.get("LLMOS_CHROMA", "")))
+def recall_on(home: Home, database: Database, embedder: Embedder, before: Embedder | None) -> Recall:
+    """The passages of a home; also for commands that need no engine. Searched by ``before`` until ``embedder`` can."""
+    index = index_in(home.root / "index", database, os.environ.get("LLMOS_CHROMA", ""))
+    recall = Recall(database, before or embedder, index)
+    if before is not None:
+        recall.use(embedder)
     if database.suspect:
         wrong = mend(database, recall)
         log.warning("%s was changed while nobody ran: %s", database.path, "; ".join(wrong[:3]) or "no harm was done")

@@ -34,7 +34,7 @@ from ...memory.records import Records
 from . import checkpoints, file_services, housekeeping, memory_services
 from .boot import Running, files_on, recall_on
 from .client import NotRunning, request
-from .embedders import chosen_embedder
+from .embedders import chosen_embedder, embedder_before
 from .home import Home, HomeLock
 
 Json = Any
@@ -109,7 +109,8 @@ def opened(home: Home) -> Iterator[Stores]:
             database = Database(home.database)
             undo.callback(database.close)
             embedder = undo.enter_context(chosen_embedder(home.root))
-            recall = recall_on(home, database, embedder)
+            before = undo.enter_context(embedder_before(home.root, database, embedder))
+            recall = recall_on(home, database, embedder, before)
             undo.callback(recall.close)
             files = files_on(home, database, lambda what, share: None)
             pids = count(Records(database).next_pid())

@@ -3,8 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from llmos.memory.embedder import MAX_TOKENS, StaticEmbedder
 from llmos.memory.faults import DamagedFile, MissingFile
+from llmos.models.workshop import make_embedder
 
 SHIPPED = Path(__file__).parents[2] / "models" / "shipped"
 
@@ -29,8 +32,42 @@ def test_what_means_the_same_is_nearer(embedder):
     assert question @ same > question @ other + 0.1
 
 
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("Wo ist mein Paket?", "Where is my parcel?"),
+        ("¿Cuándo llega mi pedido?", "When does my order arrive?"),
+        ("Le mot de passe est faux", "The password is wrong"),
+    ],
+)
+def test_what_means_the_same_in_another_language_is_nearer(embedder, other, same):
+    others = ["The weather in Ghent", "A recipe for soup", "Opening hours of the library"]
+    scores = embedder.embed([same, *others]) @ embedder.embed([other])[0]
+    assert scores.argmax() == 0
+
+
+def test_texts_meet_in_pairs_of_characters_that_are_no_tokens(embedder):
+    pairs = ("魑魅", "魍魎")
+    assert all(embedder._tokenizer.token_to_id(pair) is None for pair in pairs)
+    first, same, other = embedder.embed([f"{pairs[0]}!", f"他说{pairs[0]}", f"他说{pairs[1]}"])
+    assert first @ same > first @ other + 0.1
+    half, full = embedder.embed(["カード", "ｶｰﾄﾞ"])
+    assert np.isfinite(half @ full)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_the_maker_splits_texts_as_the_embedder_does(embedder, texts):
+    split = make_embedder.ids(embedder._tokenizer, texts)
+    for tokens, vector, text in zip(split, embedder.embed(texts), texts, strict=True):
+        if make_embedder.cut(text) == text:
+            rows = embedder._table[tokens] * embedder._scale[tokens, None]
+            length = np.linalg.norm(rows.sum(axis=0))
+            assert np.allclose(vector * length, rows.sum(axis=0), atol=1e-4)
+
+
 def test_a_vector_does_not_depend_on_its_neighbours(embedder):
-    texts = ["one", "two words", "and a longer text about parcels, " * 30, "", "one"]
+    texts = ["one", "two words", "and a longer text about parcels, " * 30, "", "one", "接受退货 ok", "魑魅"]
     together = embedder.embed(texts)
     assert all(np.array_equal(row, embedder.embed([text])[0]) for row, text in zip(together, texts, strict=True))
     assert np.array_equal(together, embedder.embed(texts[::-1])[::-1])

@@ -41,7 +41,7 @@ ROWS = {
         VALUES (3, 'ann', 'chat', '{}', 'normal', 'waiting', 5, '["model:use"]', '{"turn": 4}', 0);
         INSERT INTO mail (pid, sender, message) VALUES (3, 1, '"hello"');
     """,
-    "010_context.sql": """
+    "004_context.sql": """
         INSERT INTO pages (pid, handle, role, kind, label, tokens, place, text)
         VALUES (3, 'p1', 'user', 'dialogue', 'trusted', 5, 1, 'what was said');
     """,
@@ -79,7 +79,7 @@ def test_everything_is_there_in_the_newest_version(path, version):
     if has("003_coming_back.sql"):
         assert records.life(3).saved == {"turn": 4}
         assert [message for _, _, message in waiting(database, 3)] == ["hello"]
-    if has("010_context.sql"):
+    if has("004_context.sql"):
         assert [page.text for page in PageStore(database, 3).find("p1")] == ["what was said"]
     recall.close()
     database.close()
