@@ -13,9 +13,11 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 from .faults import DamagedRow
+from .migrations import scripts
 
 COLUMN = "digest"
 _STORED = 3  # how SQLite marks a column that it computes and stores
@@ -97,6 +99,7 @@ def _examine(connection: sqlite3.Connection, progress: Progress) -> Iterator[str
     progress("structure", 0.0)
     found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
     yield from [] if found == ["ok"] else found
+    yield from _definitions(connection)
     for table, row, other, _ in connection.execute("PRAGMA foreign_key_check").fetchall():
         yield f"{table} {row} refers to something in {other} that is not there"
     tables = protected(connection)
@@ -105,6 +108,25 @@ def _examine(connection: sqlite3.Connection, progress: Progress) -> Iterator[str
         yield from (DamagedRow(table, row).message for row in damaged_rows(connection, table, key, columns))
     yield from _gaps(connection)
     progress("done", 1.0)
+
+
+def _definitions(connection: sqlite3.Connection) -> Iterator[str]:
+    """Tables, indexes and triggers that are not as the scripts have made them; FTS5's own aside."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if not 0 < version <= len(scripts()):
+        return
+    sql = (
+        "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'passage\\_words\\_%' ESCAPE '\\'"
+    )
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        install(fresh)
+        for script in scripts()[:version]:
+            fresh.executescript(script)
+        right = dict(fresh.execute(sql).fetchall())
+    found = dict(connection.execute(sql).fetchall())
+    for name in sorted(right.keys() | found.keys()):
+        if right.get(name) != found.get(name):
+            yield f"{name} is not defined as it was made"
 
 
 def _gaps(connection: sqlite3.Connection) -> Iterator[str]:

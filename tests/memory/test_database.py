@@ -220,7 +220,17 @@ def test_a_letter_that_changed_in_the_schema_is_damage(path):
     data = path.read_bytes()
     assert b"porter unicode61" in data
     path.write_bytes(data.replace(b"porter unicode61", b"pgrter unicode61"))
-    with pytest.raises(Damaged, match="tokenizer"):
+    with pytest.raises(Damaged, match="passage_words is not defined"):
         Database(path)
-    with pytest.raises(Damaged, match="tokenizer"):
+    with pytest.raises(Damaged, match="passage_words is not defined"):
+        Database(path)
+
+
+def test_a_name_that_changed_in_the_schema_is_damage(path):
+    Database(path).close()
+    data = path.read_bytes()
+    changed = data.replace(b"digest INTEGER AS (digest(id, pid, sender", b"ligest INTEGER AS (digest(id, pid, sender")
+    assert changed != data
+    path.write_bytes(changed)
+    with pytest.raises(Damaged, match="mail is not defined as it was made"):
         Database(path)
