@@ -306,8 +306,7 @@ class Context:
             rest = [page for page in pages if page.handle not in gone]
             return self._renderer.size(rest, stubs(count) if told else Stubs(), extra)
 
-        goal = floor + int(self.low * (room - floor))
-        count, told = fewest(size, soon=soon, late=len(order) - soon, goal=goal, room=room)
+        count, told = fewest(size, soon=soon, late=len(order) - soon, low=self.low, room=room)
         return order[:count], stubs(count) if told else Stubs()
 
     def _evict(self, pages: list[Page], stubs: Stubs) -> None:

@@ -6,6 +6,7 @@ So does the tree of the highest pid, which tells what the next one may be.
 
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from .database import Database
 
 _ENTRIES = 2000  # of a journal that one transaction removes; others write in between
+_CUT = "DELETE FROM journal WHERE pid = ? AND n > (SELECT max(n) FROM journal WHERE pid = ?) - ?"  # its end
+_AT_A_TIME = 100  # processes whose size one transaction counts
 _PAGES = 1000  # of the file that one transaction gives back
 
 _ROOTS = """
@@ -21,13 +24,18 @@ AND NOT EXISTS (SELECT 1 FROM processes WHERE pid = root.parent) ORDER BY finish
 """
 _TREE = """
 WITH RECURSIVE tree (pid) AS (SELECT ? UNION SELECT p.pid FROM processes AS p JOIN tree ON p.parent = tree.pid)
-SELECT p.pid, p.finished FROM tree JOIN processes AS p USING (pid) ORDER BY p.pid DESC
+SELECT pid, finished, entries, bytes FROM tree JOIN processes USING (pid) LEFT JOIN process_sizes USING (pid)
+ORDER BY pid DESC
 """
-_JOURNAL = """
-SELECT count(*), coalesce(sum(length(call) + length(args) + coalesce(length(reply), 0) + 64), 0)
-FROM journal WHERE pid = ?
+_COUNT = """
+INSERT INTO process_sizes (pid, entries, bytes)
+SELECT p.pid, count(j.id), length(p.args) + length(p.stdin) + coalesce(length(p.result), 0) + 512
+    + coalesce(sum(length(j.call) + length(j.args) + coalesce(length(j.reply), 0) + 64), 0)
+FROM processes AS p LEFT JOIN journal AS j ON j.pid = p.pid
+WHERE p.pid IN (
+    SELECT pid FROM processes WHERE finished IS NOT NULL AND pid NOT IN (SELECT pid FROM process_sizes) LIMIT ?
+) GROUP BY p.pid
 """
-_RECORD = "SELECT length(args) + length(stdin) + coalesce(length(result), 0) + 512 FROM processes WHERE pid = ?"
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class Tree:
 def outlived(database: Database, keep: Keep, now: float | None = None) -> list[Tree]:
     """The trees that are not to be kept, oldest first; ``now`` in seconds since the epoch."""
     now = time.time() if now is None else now
+    _count(database)
     [(highest,)] = database.rows("SELECT max(pid) FROM processes")
     found: list[Tree] = []
     processes = size = 0
@@ -66,45 +75,42 @@ def outlived(database: Database, keep: Keep, now: float | None = None) -> list[T
     return found[::-1]
 
 
+def _count(database: Database) -> None:
+    """Count the sizes that were not counted yet."""
+    counted = 1
+    while counted:
+        with database.transaction() as connection:
+            counted = connection.execute(_COUNT, (_AT_A_TIME,)).rowcount
+
+
 def _tree(database: Database, root: int) -> Tree | None:
     """None where not all of it has ended."""
     rows = database.rows(_TREE, (root,))
-    if any(finished is None for _, finished in rows):
+    if any(finished is None or entries is None for _, finished, entries, _ in rows):
         return None
-    sizes = [_size(database, pid) for pid, _ in rows]
-    return Tree(tuple(pid for pid, _ in rows), sum(n for n, _ in sizes), sum(size for _, size in sizes))
-
-
-def _size(database: Database, pid: int) -> tuple[int, int]:
-    """Entries and bytes of a finished process."""
-    row = database.one("SELECT entries, bytes FROM process_sizes WHERE pid = ?", (pid,))
-    if row is None:
-        [(entries, journal)], [(record,)] = database.rows(_JOURNAL, (pid,)), database.rows(_RECORD, (pid,))
-        row = entries, journal + record
-        database.run("INSERT OR REPLACE INTO process_sizes VALUES (?, ?, ?)", (pid, *row))
-    return int(row[0]), int(row[1])
+    pids = tuple(pid for pid, *_ in rows)
+    return Tree(pids, sum(entries for _, _, entries, _ in rows), sum(size for *_, size in rows))
 
 
 def remove(database: Database, trees: Sequence[Tree]) -> Generator[int, None, None]:
-    """Remove them for good; yields the entries and records that are gone, in between transactions.
+    """Remove them for good; yields how many entries and records are gone, in between transactions.
 
     What was begun and broken off is a process with a shorter journal, until it is removed another time.
     """
-    for tree in trees:
-        for pid in tree.pids:
-            while gone := _cut(database, pid):
-                yield gone
-            with database.transaction() as connection:
-                for table in ("contexts", "mail", "usages", "process_sizes", "processes"):
-                    connection.execute(f"DELETE FROM {table} WHERE pid = ?", (pid,))
-            yield 1
-
-
-def _cut(database: Database, pid: int) -> int:
-    """The last entries of a journal go; how many."""
-    with database.transaction() as connection:
-        sql = "DELETE FROM journal WHERE pid = ? AND n > (SELECT max(n) FROM journal WHERE pid = ?) - ?"
-        return connection.execute(sql, (pid, pid, _ENTRIES)).rowcount
+    waiting = deque(pid for tree in trees for pid in tree.pids)
+    while waiting:
+        gone = 0
+        with database.transaction() as connection:
+            while waiting and gone < _ENTRIES:
+                most = _ENTRIES - gone
+                cut = connection.execute(_CUT, (waiting[0], waiting[0], most)).rowcount
+                gone += cut
+                if cut < most:
+                    pid = waiting.popleft()
+                    gone += 1
+                    for table in ("contexts", "mail", "usages", "process_sizes", "processes"):
+                        connection.execute(f"DELETE FROM {table} WHERE pid = ?", (pid,))
+        yield gone
 
 
 def shrink(database: Database) -> Generator[int, None, None]:
@@ -112,7 +118,8 @@ def shrink(database: Database) -> Generator[int, None, None]:
     left = _free(database)
     while left:
         with database.transaction() as connection:
-            connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+            for _ in range(min(left, _PAGES)):  # one page each: Python takes one step of it, whatever number is named
+                connection.execute("PRAGMA incremental_vacuum(1)")
         before, left = left, _free(database)
         yield left
         if left >= before:  # a store that cannot shrink

