@@ -196,6 +196,7 @@ def searches(recall: Recall, database: Database, follower: Follower, rows: np.nd
 
 def adding(embedder: StaticEmbedder, folder: Path, home: Path) -> dict[str, float]:
     """Chunks a second through `Recall.remember`, embedding included, and how long the store was held at most."""
+    (home / "adding.db").unlink(missing_ok=True)
     database = Database(home / "adding.db")
     recall, part, rates = Recall(database, embedder), list[Passage](), list[float]()
     for window in windows(folder):

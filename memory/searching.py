@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 CANDIDATES = 100  # passages that each of the two rankings puts forward, or
 WIDER = 4  # times as many as are asked for
+POOL = 4  # times as many as are asked for, from which those are chosen that say most together
 FEW = 2_000  # passages that pass a filter, up to which each of them is scored: some 10 µs each
 LOOK = 10_000  # candidates that an index is asked for where more pass
 
@@ -134,7 +135,7 @@ class Searcher:
 
 def _chosen(spaces: Sequence[Space], judged: list[Judged], query: Query, vectors: Mapping[int, Vectors]) -> list[Hit]:
     """The hits of what was judged, best first."""
-    pool = judged[: query.wanted if query.diversity else query.k]
+    pool = judged[: POOL * query.k if query.diversity else query.k]
     pool += [one for one in judged[len(pool) :] if one.score == pool[-1].score] if pool else []  # ties: by key
     score = {one.number: one for one in pool}
     stored = {number: hit for space in spaces for number, hit in space.hits(score).items()}
