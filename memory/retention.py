@@ -113,6 +113,37 @@ def remove(database: Database, trees: Sequence[Tree]) -> Generator[int, None, No
         yield gone
 
 
+def history(database: Database, days: float | None, now: float | None = None) -> int:
+    """Entries of living processes that came before their saved states, and are older than ``days``."""
+    return sum(count for (count,) in database.rows(f"SELECT count(*) {_HISTORY}", (_before(days, now),)))
+
+
+def forget_history(database: Database, days: float | None, now: float | None = None) -> Generator[int, None, None]:
+    """Remove that `history`; yields how many entries are gone, in between transactions.
+
+    None of it is needed to come back, see `Records.life`; what is left begins later, and has no gap.
+    """
+    before, gone = _before(days, now), _ENTRIES
+    while gone == _ENTRIES:
+        with database.transaction() as connection:
+            sql = f"DELETE FROM journal WHERE id IN (SELECT j.id {_HISTORY} ORDER BY j.n LIMIT ?)"
+            gone = connection.execute(sql, (before, _ENTRIES)).rowcount
+        yield gone
+
+
+# An entry goes together with all before it, so that there is no gap: times need not ascend.
+_HISTORY = """
+FROM processes AS p JOIN journal AS j ON j.pid = p.pid AND j.n < p.saved_n AND j.n < (
+    SELECT coalesce(min(n), p.saved_n) FROM journal WHERE pid = p.pid AND asked >= ?
+) WHERE p.finished IS NULL AND p.saved_n > 0
+"""
+
+
+def _before(days: float | None, now: float | None) -> float:
+    """The time from which on entries stay; with no limit all stay."""
+    return float("-inf") if days is None else (time.time() if now is None else now) - days * 86_400
+
+
 def shrink(database: Database) -> Generator[int, None, None]:
     """Give the free pages of the file back to the disk; yields how many are left, in between transactions."""
     left = _free(database)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...kernel.errors import OSFault
 from ...memory import retention
 from ...memory.database import Database
-from ...memory.files.store import Retention
+from ...memory.files import FileTree, Retention, forget_deleted
 from ...memory.indexes import USED
 from ...memory.retention import Keep
 from .home import Home
@@ -32,12 +32,19 @@ def gc(
 ) -> Steps:  # fmt: skip
     """The service ``gc``: removes what the limits do not let stay, and says what that was.
 
-    ``bytes`` is what the processes took, ``file_before`` and ``file_after`` the size of the store on the disk,
-    ``files`` what `FileStore.sweep` found, ``indexes`` the bytes of indexes that no version now uses.
+    ``history`` counts entries of living processes from before their saved states, ``bytes`` is what the ended
+    processes took, ``file_before`` and ``file_after`` the size of the store on the disk, ``files`` what
+    `FileStore.sweep` found, ``indexes`` the bytes of indexes that no version now uses.
     """
     database, before = stores.database, _on_disk(stores.database)
     found = yield from _processes(database, Keep(days, processes, size), dry_run=dry_run)
+    found["history"] = retention.history(database, days)
+    for _ in () if dry_run else retention.forget_history(database, days):
+        yield {"what": "forgetting what came before saved states", "share": 0.5}
     yield {"what": "looking through the versions of files", "share": 0.0}
+    if not dry_run:
+        for owner in stores.files.owners():
+            forget_deleted(FileTree(stores.files, owner), stores.recall)
     files = stores.files.sweep(Retention(file_days, file_versions), dry_run=dry_run)
     indexes = _unused_indexes(stores.home, dry_run=dry_run)
     if not dry_run:

@@ -39,6 +39,7 @@ def run_gc(
     files = found["files"]
     parts = [
         f"{found['processes']} processes with {found['entries']} journal entries, {shown_size(found['bytes'])}",
+        f"{found['history']} journal entries from before saved states" if found["history"] else "",
         f"{files['versions']} versions of files, {shown_size(files['bytes'])}" if files["versions"] else "",
         f"indexes of an earlier version, {shown_size(found['indexes'])}" if found["indexes"] else "",
     ]

@@ -167,11 +167,14 @@ class FileStore:
 
     # -- checking --
 
+    def owners(self) -> list[str]:
+        """All who have files, or had."""
+        return [row[0] for row in self.database.rows("SELECT DISTINCT owner FROM nodes ORDER BY owner")]
+
     def check(self, on_progress: OnProgress | None = None) -> list[str]:
         """What is damaged, each in a line that names file and version; reads all there is."""
         found: list[str] = []
-        owners = [row[0] for row in self.database.rows("SELECT DISTINCT owner FROM nodes ORDER BY owner")]
-        files = [(path, n) for owner in owners for path, n in nodes.below(self.database.rows, owner, 0)]
+        files = [(path, n) for owner in self.owners() for path, n in nodes.below(self.database.rows, owner, 0)]
         for done, (path, node) in enumerate(files):
             if node is None:
                 found.append(f"{path}: its entry is damaged")

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from llmos.memory import retention
 from llmos.memory.database import Database
 from llmos.memory.journal import appending
+from llmos.memory.journal import entries as entries_of
 from llmos.memory.migrations import scripts
 from llmos.memory.records import Records
 from llmos.memory.retention import Keep, outlived, remove, shrink
@@ -164,3 +165,20 @@ def test_the_size_of_a_process_is_counted_once(database):
     assert tree.size > 3 * 64
     database.run("DELETE FROM journal")
     assert outlived(database, Keep(processes=0), time.time()) == [tree]
+
+
+def test_what_came_before_a_saved_state_goes_when_it_is_old(database):
+    enter(database, 1, entries=3000)
+    enter(database, 2, entries=5)
+    with database.transaction() as connection:
+        connection.execute("UPDATE journal SET asked = n")
+        connection.execute("UPDATE journal SET asked = 9000 WHERE n = 2900")
+        Records(database).changing(1, saved={"n": 1}, saved_n=2950)(connection)
+    assert retention.history(database, None) == retention.history(database, 1, now=0.0) == 0
+    now = 5000 + DAY
+    assert retention.history(database, 1, now) == 2899  # the one that was made later keeps what follows it
+    for _ in retention.forget_history(database, 1, now):
+        pass
+    assert [entry.n for entry in entries_of(database, 1)] == list(range(2900, 3001))
+    assert len(entries_of(database, 2)) == 5
+    assert database.check() == []
