@@ -44,6 +44,7 @@ class Replay:
             self.numbers[entry.id] = self.counts[entry.call]
         self._levels = _levels(calls)
         self._patience = PATIENCE if patience is None else patience
+        self._patient_until = 0.0  # by the loop's clock: when all that is to be given up was so in its earlier life
         self._moved = asyncio.Event()  # set when something is asked for or handed back; a new one takes its place
         self.paused: Callable[[], bool] = lambda: False  # whether the process is stopped, so that nothing can move
         self.begins = saved  # until the code has taken over the state
@@ -68,18 +69,26 @@ class Replay:
             await self._move(level, name, fields)
         self._tell()
         if found is not None and _cancelled(found):
+            self._await_end(found)
             await asyncio.Future()  # until it is given up again
         if found is None or found.ok is None:
             while level.left or level.outcomes:
                 await self._move(level, name, fields)
             return found
-        while not level.turn(found):
-            await self._move(level, name, fields)
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-        level.outcomes.popleft()
-        self._tell()
+        try:
+            while not level.turn(found):
+                await self._move(level, name, fields)
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+        finally:  # handed back; or given up, as it may have been when its outcome was on its way: others go on
+            level.outcomes.remove(found)
+            self._tell()
         return found
+
+    def _await_end(self, given_up: Entry) -> None:
+        """Code may wait as long as it did before until it gives this call up."""
+        waited = (given_up.ended or given_up.asked) - given_up.asked
+        self._patient_until = max(self._patient_until, asyncio.get_running_loop().time() + waited + self._patience)
 
     def _tell(self) -> None:
         self._moved.set()
@@ -91,7 +100,7 @@ class Replay:
             async with asyncio.timeout(self._patience):
                 await self._moved.wait()
         except TimeoutError:
-            if self.paused():
+            if self.paused() or asyncio.get_running_loop().time() < self._patient_until:
                 return
             expected = level.left[0] if level.left else level.outcomes[0]
             raise diverged(f"calls {name}", expected, asked=fields) from None

@@ -27,6 +27,9 @@ from .api import Sys
 from .loader import arguments, load
 from .table import TABLE
 
+TURNS = 4
+"""Rounds of the event loop that the app has to act on one outcome before it hears of the next."""
+
 
 class SocketPort:
     """Calls as frames; replies are matched by number. ``on_term`` is called when llmos says that it is time to end."""
@@ -69,6 +72,8 @@ class SocketPort:
                 reply.set_result(frame["reply"])
             else:
                 reply.set_exception(from_dict(frame["error"]))
+            for _ in range(TURNS):  # the app acts on one outcome before the next, also where both are here already
+                await asyncio.sleep(0)
         for reply, _ in self._open.values():
             if not reply.done():
                 reply.set_exception(Unavailable("llmos has hung up"))

@@ -412,3 +412,45 @@ async def test_suspending_keeps_all_and_ends_nothing(bench, crash):
     new = await crash(bench)
     point.free.set()
     assert await result(revive(new, process.pid, main)) == "done"
+
+
+async def test_a_call_that_is_given_up_while_its_outcome_is_on_its_way_holds_up_nothing(bench, crash, monkeypatch):
+    monkeypatch.setattr("llmos.kernel.replay.PATIENCE", 0.3)
+    point, lives = Point(), []
+
+    async def main(sys):
+        lives.append(1)
+        first, second = asyncio.ensure_future(sys.count("first")), asyncio.ensure_future(sys.count("second"))
+        await first
+        if len(lives) == 1:
+            await second  # its outcome is on disk; what the code does with it is not
+        second.cancel()
+        third = await sys.count("third")
+        await point.here()
+        return third
+
+    new, pid = await crashed(bench, crash, main, point)
+    assert (await result(revive(new, pid, main))).tokens > 0
+
+
+async def test_time_outs_of_its_own_may_be_longer_than_the_patience_with_changed_code(bench, crash, monkeypatch):
+    monkeypatch.setattr("llmos.kernel.replay.PATIENCE", 0.1)
+    point = Point()
+
+    async def quiet(sys):
+        try:
+            async with asyncio.timeout(0.6):
+                await sys.receive()
+        except TimeoutError:
+            return await sys.count("nothing came")
+
+    async def main(sys):
+        async def slow():
+            return await sys.sleep(1.0)
+
+        heard, _ = await asyncio.gather(quiet(sys), slow())
+        await point.here()
+        return heard
+
+    new, pid = await crashed(bench, crash, main, point)
+    assert (await result(revive(new, pid, main))).tokens > 0
