@@ -10,6 +10,7 @@ from llmos.apps.system.launch import LocalPort
 from llmos.kernel.errors import BadInput, Diverged, Interrupted, OutcomeUnknown, Storage, TimedOut
 from llmos.kernel.limits import Limits
 from llmos.kernel.process import Signal, State
+from llmos.memory import checkpoint
 from llmos.memory.journal import entries
 from llmos.models.scripted import ScriptedEngine, echo
 from llmos.syscalls.api import Sys
@@ -454,3 +455,31 @@ async def test_time_outs_of_its_own_may_be_longer_than_the_patience_with_changed
 
     new, pid = await crashed(bench, crash, main, point)
     assert (await result(revive(new, pid, main))).tokens > 0
+
+
+async def test_pages_that_are_out_move_with_a_checkpoint(boot_with, crash, tmp_path):
+    bench = await boot_with(window=600)
+    point = Point()
+
+    async def main(sys):
+        handles = [(await sys.add(f"The lark number {n} sings. " * 10)).handle for n in range(30)]
+        await point.here()
+        found = await sys.fetch(handles[0])
+        return found.text, [page.text for page in await sys.recall_pages("lark number 17", k=1)]
+
+    await bench.run(lambda sys: sys.now())  # so that pids and ids are others there
+    process = bench.start(main)
+    await asyncio.wait_for(point.reached.wait(), 10)
+    assert process.context.out
+    checkpoint.write(bench.machine.parts.database, process.pid, tmp_path / "moved.llmos")
+    point.free.set()
+    there = await result(process)
+    new = await crash(bench, window=600)
+    with new.machine.parts.database.transaction() as connection:
+        read = checkpoint.read(tmp_path / "moved.llmos")
+        pids = checkpoint.restore(connection, read, new.machine.table.new_pid, tmp_path / "handed")
+    assert pids[process.pid] != process.pid
+    here = await result(revive(new, pids[process.pid], main))
+    assert here == there
+    assert "number 0 " in here[0]
+    assert "number 17 " in here[1][0]

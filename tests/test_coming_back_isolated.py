@@ -8,6 +8,7 @@ from llmos.kernel.limits import Limits
 from llmos.kernel.process import Priority, Signal
 from llmos.memory.journal import entries
 from llmos.syscalls import remote
+from llmos.syscalls.rights import RIGHTS
 
 from .conftest import Collected
 from .syscalls.test_remote import HEAD
@@ -79,8 +80,8 @@ async def test_calls_beside_each_other_end_in_the_same_order_again(bench, crash,
 
 async def test_its_child_comes_back_with_it(boot_with, crash, body):
     text = "one two three four five six seven eight nine ten"
-    bench = await boot_with(lambda prompt: text, delay=0.03)
-    process = begin(bench, body(bench, PARENT), Collected(), "process:spawn", "model:use")
+    bench = await boot_with(lambda prompt: text, delay=0.1)
+    process = begin(bench, body(bench, PARENT), Collected(), *RIGHTS)
     await until(lambda: len(bench.machine.table.living()) == 2 or not process.alive)
     assert process.error is None
     await asyncio.sleep(0.3)
