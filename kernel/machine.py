@@ -115,8 +115,12 @@ class Machine:
         return process
 
     def lost(self, record: Record, cause: OSFault) -> None:
-        """Enter that a process of an earlier llmos cannot go on."""
+        """Enter that a process of an earlier llmos cannot go on; a parent that has come back hears of it."""
+        life = self.parts.records.life(record.pid)
         self.parts.journal.post(lost(self.parts.records, record.pid, cause))
+        parent = next((process for process in self.table if process.pid == record.parent), None)
+        if parent is not None:
+            self._enter_ended(parent, record, life, None, cause, cause.exit_code)
 
     def _entering(self, process: Process) -> Write:
         return self.parts.records.entering(
@@ -172,9 +176,14 @@ class Machine:
         _book(parent.account, usage)
         if life.collected:
             return
+        error = from_dict(life.fault) if life.fault else None
+        self._enter_ended(parent, record, life, life.result, error, record.exit_code)
+
+    def _enter_ended(
+        self, parent: Process, record: Record, life: Life, result: Any, error: OSFault | None, exit_code: int | None
+    ) -> None:
         child = self._restored(record, life, parent.output, None)
-        child.result, child.error = life.result, from_dict(life.fault) if life.fault else None
-        child.exit_code = record.exit_code
+        child.result, child.error, child.exit_code = result, error, exit_code
         child.settle(State.DONE)
         child.ended.set()
         self.table.add(child)

@@ -483,3 +483,22 @@ async def test_pages_that_are_out_move_with_a_checkpoint(boot_with, crash, tmp_p
     assert here == there
     assert "number 0 " in here[0]
     assert "number 17 " in here[1][0]
+
+
+async def test_a_parent_hears_of_a_child_that_could_not_come_back(bench, crash):
+    point = Point()
+
+    async def parent(sys):
+        await point.here()
+        return (await sys.wait()).error["code"]
+
+    process = bench.start(parent)
+    child = bench.start(lambda sys: sys.sleep(60), parent=process, app="nosuch")
+    while not child.calls:
+        await asyncio.sleep(0.001)
+    new = await crash(bench)
+    point.free.set()
+    await bench.machine.signal(process.pid, Signal.KILL)
+    again = revive(new, process.pid, parent)
+    assert new.launcher.revive(new.machine.parts.records.get(child.pid), Collected()) is None
+    assert await result(again) == "not_found"
