@@ -87,12 +87,15 @@ def run_restore(home: Home, file: Path, *, force: bool, as_json: bool) -> None:
         out().print(f"{what} had not ended: llmos resume goes on, but not if the first home does so too", markup=False)
 
 
+_HELD = {"processes": "processes", "passages": "passages", "versions": "versions of files"}
+
+
 def _say(manifest: Manifest, path: Path, how: str, *, as_json: bool) -> None:
     if as_json:
         print_json(_plain(manifest, path))
         return
     rows = manifest.rows
-    held = f"{rows.get('processes', 0)} processes, {rows.get('passages', 0)} passages, {len(manifest.files)} files"
+    held = ", ".join(f"{rows.get(name, 0)} {what}" for name, what in _HELD.items())
     out().print(f"{path} is {how}: {held}, of {_date(manifest)}; {shown_size(path.stat().st_size)}", markup=False)
 
 

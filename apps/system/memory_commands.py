@@ -17,7 +17,7 @@ from .display import err, one_line, out, print_json
 from .execute import size
 from .handin import expanded
 from .home import Home
-from .memory_view import hits_text, short, sources_table, stats_table, summary_text
+from .memory_view import hits_text, short, sources_table, stats_table, summary_text, tags_of
 from .stores import use
 
 Row = dict[str, Any]
@@ -62,7 +62,7 @@ def show_sources(home: Home, whose: Whose, collection: str | None, *, as_json: b
     rows = use(home, "memory.ls", collection=collection, **whose)
     if as_json:
         for row in rows:
-            print_json(row)
+            print_json({**row, "tags": tags_of(row)})
     elif rows:
         out().print(sources_table(rows))
     else:
@@ -84,7 +84,7 @@ def forget(home: Home, whose: Whose, what: Sequence[str], collection: str | None
         out().print(f"{_count(told['passages'], 'passage')} forgotten")
     if told["unknown"] and not as_json:
         for word in told["unknown"]:
-            err().print(Text(f"llmos: {one_line(word)} is not remembered (llmos memory ls lists what is)"))
+            err().print(Text(f"llmos: {short(word)} is not remembered (llmos memory ls lists what is)"))
     return NotFound.exit_code if told["unknown"] else 0
 
 

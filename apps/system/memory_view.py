@@ -121,7 +121,7 @@ def sources_table(rows: Sequence[Row]) -> Table:
     cells = [
         (
             *([row["collection"]] if several else []), row["kind"], f"{row['passages']:,}", in_bytes(row["size"]),
-            age(row["added"]) if row["reading"] else "unfinished", ", ".join(_tags(row)), short(row["name"]),
+            age(row["added"]) if row["reading"] else "unfinished", ", ".join(tags_of(row)), short(row["name"]),
         )
         for row in rows
     ]  # fmt: skip
@@ -129,7 +129,8 @@ def sources_table(rows: Sequence[Row]) -> Table:
     return rows_table((("collection",) if several else ()) + names, cells)
 
 
-def _tags(row: Row) -> list[str]:
+def tags_of(row: Row) -> list[str]:
+    """The tags of a file."""
     return [str(tag) for tag in json.loads(row["tags"])]
 
 

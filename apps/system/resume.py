@@ -24,7 +24,7 @@ async def run_resume(options: Options, pids: Collection[int]) -> int:
         return outputs[record.pid]
 
     async with session(options) as seat:
-        if not await seat.suspended():
+        if not pids and not await seat.suspended():
             err().print("no process is suspended", markup=False)
             return 0
         codes = []

@@ -93,6 +93,7 @@ def test_what_cannot_be_restored(llmos, tmp_path, home):
     (tmp_path / "text").write_text("no checkpoint")
     assert "no sound checkpoint" in llmos("restore", str(tmp_path / "text"), code=74)
     assert "does not live" in llmos("checkpoint", "7", str(tmp_path / "c"), code=2)
+    assert "7 is not suspended" in llmos("resume", "7", code=2)
 
 
 def test_resume_waits_for_what_goes_on(environment, home, llmos, tmp_path):

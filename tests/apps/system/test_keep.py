@@ -195,6 +195,7 @@ def test_there_and_back(full, llmos, tmp_path):
     code, out, _ = llmos(full, file)
     assert code == 0
     assert "written and verified: 3 processes" in out
+    assert "versions of files, of " in out
     assert llmos(full, "verify", file)[0] == 0
     code, out, _ = llmos(new, "restore", file)
     assert code == 0

@@ -86,6 +86,8 @@ def test_what_was_added_is_found_listed_and_forgotten(llmos, docs):
     assert (hit["source"], hit["meta"], hit["tags"]) == (str(docs / "delivery.txt"), {"line": 1}, ["shop"])
     out = llmos("memory", "ls")[1].splitlines()
     assert [line.split()[0] for line in out] == ["kind", "text", "markdown"]
+    assert [row["tags"] for row in rows(llmos("memory", "ls", "--json"))] == [["shop"], ["shop"]]
+    assert len(llmos("memory", "forget", "a" * 4000)[2]) < 500
     assert llmos("memory", "add", "docs", "--tag", "shop")[1].startswith("2 unchanged files, 0 passages")
     assert llmos("memory", "forget", "docs/delivery.txt")[:2] == (0, "1 file and 0 single passages forgotten\n")
     assert llmos("memory", "forget", rows(llmos("memory", "search", "fees", "--json"))[0]["handle"])[0] == 0
