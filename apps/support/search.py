@@ -8,8 +8,8 @@ from .index import Index
 
 ARTICLES, SENTENCES = 40, 60  # hits that are looked at
 KIND = 0.2  # what a sentence gains that holds the kind of thing asked for
-# Weight of similarity beside keywords. Between 0.5 and 1 it tells questions that the articles answer from others equally
-# well (area under the curve 0.84); most of those are kept, for as many refused, at 0.7.
+# Weight of similarity beside keywords. Between 0.5 and 1 it tells questions that the articles answer from others
+# equally well (area under the curve 0.84); for as many refused, most of the former are kept at 0.7.
 MEANING = 0.7
 
 

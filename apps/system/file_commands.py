@@ -16,7 +16,7 @@ from ...kernel.errors import BadInput, Storage
 from .display import clean, err, one_line, out, print_json, rows_table
 from .handin import expanded
 from .home import Home
-from .memory_view import in_bytes
+from .sizes import shown_size
 from .stores import use
 
 Row = dict[str, Any]
@@ -40,7 +40,8 @@ def show_files(home: Home, owner: str, path: str, *, long: bool, deleted: bool, 
 
 def _cells(row: Row) -> list[Any]:
     return [
-        in_bytes(row["size"]), _when(row["modified"]), row["version"], row["label"], " ".join(row["tags"]), _name(row),
+        shown_size(row["size"]), _when(row["modified"]), row["version"], row["label"], " ".join(row["tags"]),
+        _name(row),
     ]  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def put_in(
     else:
         count = len(told["files"])
         what = told["files"][0] if count == 1 else f"{count:,} files in {told['path']}"
-        out().print(Text(one_line(f"{what}, {in_bytes(told['bytes'])}")))
+        out().print(Text(one_line(f"{what}, {shown_size(told['bytes'])}")))
         for row in told["skipped"]:
             err().print(Text(one_line(f"left out: {row['name']}: {row['why']}")), soft_wrap=True)
     return BadInput.exit_code if any(row["failed"] for row in told["skipped"]) else 0
@@ -119,7 +120,7 @@ def get_out(
     else:
         count = len(told["files"])
         what = told["files"][0] if count == 1 else f"{count:,} files"
-        out().print(Text(one_line(f"{what}, {in_bytes(told['bytes'])}")))
+        out().print(Text(one_line(f"{what}, {shown_size(told['bytes'])}")))
 
 
 def find_files(
@@ -168,7 +169,7 @@ def show_versions(home: Home, owner: str, path: str, *, as_json: bool) -> None:
 def _version_cells(row: Row) -> list[Any]:
     if row["damaged"]:
         return [row["number"], "", Text("damaged", style="red"), "", ""]
-    size = Text("deleted", style="yellow") if row["size"] is None else in_bytes(row["size"])
+    size = Text("deleted", style="yellow") if row["size"] is None else shown_size(row["size"])
     by = "you" if row["pid"] is None else f"process {row['pid']}"
     return [row["number"], _when(row["made"]), size, by, row["label"]]
 
@@ -225,12 +226,10 @@ def show_room(home: Home, owner: str, path: str, *, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
-    rows = [(row["path"], row["files"], in_bytes(row["bytes"]), in_bytes(row["stored"])) for row in told["rows"]]
+    rows = [(row["path"], row["files"], shown_size(row["bytes"]), shown_size(row["stored"])) for row in told["rows"]]
     out().print(rows_table(("path", "files", "size", "with versions"), rows))
     stored = sum(row["stored"] for row in told["rows"]) + told["deleted"]
-    said = (
-        f"{in_bytes(stored)} with {in_bytes(told['deleted'])} of deleted files; the quota is {in_bytes(told['quota'])}"
-    )
+    said = f"{shown_size(stored)} with {shown_size(told['deleted'])} of deleted files; the quota is {shown_size(told['quota'])}"
     out().print(Text(said, style="dim"))
 
 

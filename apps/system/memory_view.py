@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .display import clean, one_line, rows_table
+from .sizes import shown_size
 
 Row = dict[str, Any]
 _SHOWN = 5  # files of one kind of trouble that are named
@@ -120,7 +121,7 @@ def sources_table(rows: Sequence[Row]) -> Table:
     several = len({row["collection"] for row in rows}) > 1
     cells = [
         (
-            *([row["collection"]] if several else []), row["kind"], f"{row['passages']:,}", in_bytes(row["size"]),
+            *([row["collection"]] if several else []), row["kind"], f"{row['passages']:,}", shown_size(row["size"]),
             age(row["added"]) if row["reading"] else "unfinished", ", ".join(tags_of(row)), short(row["name"]),
         )
         for row in rows
@@ -144,27 +145,17 @@ def stats_table(told: Row) -> Group:
             f"{r['passages']:,}",
             f"{r['words']:,}",
             r["sources"] or "",
-            in_bytes(r["bytes"]),
+            shown_size(r["bytes"]),
         )
         for r in told["collections"]
     ]
     vectors = ", ".join(f"{count:,} by {clean(name)}" for name, count in told["vectors"].items()) or "none"
-    room = f"{in_bytes(told['database'])} in the store, {in_bytes(told['index'])} in the index"
+    room = f"{shown_size(told['database'])} in the store, {shown_size(told['index'])} in the index"
     table = rows_table(("owner", "app", "collection", "passages", "words", "files", "size"), rows)
     lines = [Text(f"vectors: {vectors}; {room}", style="dim")]
     if work := told["under_way"]:
         lines.append(Text(one_line(f"under way: {work['what']}, {work['done']:,} of {work['total']:,}"), style="dim"))
     return Group(table, *lines)
-
-
-def in_bytes(count: int) -> str:
-    """A number of bytes for a human."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"
 
 
 def age(then: float) -> str:

@@ -17,10 +17,10 @@ def size(text: str) -> int:
 
 
 def shown_size(count: int) -> str:
-    """Bytes for a human: ``3.4 MB``."""
+    """Bytes for a human: ``3.4 MiB``."""
     value = float(count)
-    for unit in ("bytes", "KB", "MB", "GB"):
+    for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
-    return f"{value:.1f} TB"
+    return f"{value:.1f} TiB"
