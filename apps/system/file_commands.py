@@ -229,7 +229,8 @@ def show_room(home: Home, owner: str, path: str, *, as_json: bool) -> None:
     rows = [(row["path"], row["files"], shown_size(row["bytes"]), shown_size(row["stored"])) for row in told["rows"]]
     out().print(rows_table(("path", "files", "size", "with versions"), rows))
     stored = sum(row["stored"] for row in told["rows"]) + told["deleted"]
-    said = f"{shown_size(stored)} with {shown_size(told['deleted'])} of deleted files; the quota is {shown_size(told['quota'])}"
+    deleted, quota = shown_size(told["deleted"]), shown_size(told["quota"])
+    said = f"{shown_size(stored)} with {deleted} of deleted files; the quota is {quota}"
     out().print(Text(said, style="dim"))
 
 
