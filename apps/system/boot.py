@@ -154,7 +154,8 @@ async def boot(
         home.create()
         undo.enter_context(HomeLock(home, serves=serves))
         with translated():
-            database = Database(home.database, progress=on_progress or _silent)
+            with held_back():
+                database = Database(home.database, progress=on_progress or _silent)
             undo.callback(database.close)
             engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or _silent)
             undo.callback(engine.close)

@@ -21,6 +21,7 @@ from ...kernel.sandbox import probe
 from ...kernel.translate import translate, translated
 from ...memory.salvage import flaws, salvage
 from .display import clean, out, print_json
+from .ending import held_back
 from .home import Home, HomeLock
 from .options import Options
 from .session import preparing
@@ -102,7 +103,7 @@ def _database(home: Home) -> Check:
             return Check("database", "missing", f"{detail} without FTS5", "use a Python whose SQLite has FTS5")
     if not home.database.exists():
         return Check("database", "ok", f"{detail} with FTS5")
-    with preparing() as progress:
+    with preparing() as progress, held_back():
         wrong = flaws(home.database, progress)
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""

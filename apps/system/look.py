@@ -22,6 +22,7 @@ from ...memory.records import Record, Records
 from .client import NotRunning, ask
 from .comeback import end_suspended
 from .display import clean, one_line, out, process_table, rows_table, seconds
+from .ending import held_back
 from .home import Home, HomeLock
 
 Row = dict[str, Any]
@@ -101,7 +102,7 @@ def send_signal(home: Home, pid: int, signal: str) -> None:
 
 def _end(home: Home, pid: int, signal: str) -> None:
     """A signal for a suspended process, while no llmos runs."""
-    with HomeLock(home), translated():
+    with HomeLock(home), held_back(), translated():
         database = Database(home.database)
         journal = Journal(database)
         try:

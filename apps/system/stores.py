@@ -35,6 +35,7 @@ from . import checkpoints, file_services, housekeeping, memory_services
 from .boot import Running, files_on, recall_on
 from .client import NotRunning, request
 from .embedders import chosen_embedder, embedder_before
+from .ending import held_back
 from .home import Home, HomeLock
 
 Json = Any
@@ -105,7 +106,7 @@ def opened(home: Home) -> Iterator[Stores]:
     """The stores of a home that no llmos holds, until the block is left; raises `HomeHeld`."""
     with ExitStack() as undo:
         undo.enter_context(HomeLock(home.create()))
-        with translated():
+        with held_back(), translated():
             database = Database(home.database)
             undo.callback(database.close)
             embedder = undo.enter_context(chosen_embedder(home.root))
@@ -155,7 +156,9 @@ def _steps(service: Service, stores: Stores, fields: dict[str, Json]) -> Steps:
 def _here(steps: Steps, on_step: Callable[[dict[str, Json]], None] | None) -> Json:
     try:
         while True:
-            step = next(steps)
+            # An exception within a function that SQLite calls (`checks.digest`) would be lost, and look like damage.
+            with held_back():
+                step = next(steps)
             if on_step is not None:
                 on_step(step)
     except StopIteration as end:
