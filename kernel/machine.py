@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
-
 from ..memory import mail
 from ..memory.context import Context
 from ..memory.database import Database
@@ -28,6 +26,7 @@ from ..models.engine import Engine
 from .errors import AppFailed, LimitExceeded, NotFound, OSFault, Terminated, Unavailable, from_dict
 from .files import ProcessFiles
 from .limits import Account, Limits, Usage
+from .plain import plain
 from .process import Output, Priority, Process, ProcessTable, Signal, State
 from .prompts import Prompts
 from .replay import Replay, diverged
@@ -288,9 +287,8 @@ class Machine:
     def _final(self, process: Process) -> dict[str, Any]:
         names = ("exit_code", "tokens_in", "tokens_out", "first_token_s", "seconds", "pages", "faults", "error")
         row = process.row()
-        result = process.result.model_dump(mode="json") if isinstance(process.result, BaseModel) else process.result
         fault = process.error.to_dict() if process.error else None
-        return {**{name: row[name] for name in names}, "result": result, "fault": fault}
+        return {**{name: row[name] for name in names}, "result": plain(process.result), "fault": fault}
 
     async def _on_disk(self, write: Write) -> Any:
         return await asyncio.wrap_future(self.parts.journal.post(write))

@@ -34,6 +34,7 @@ from ..kernel.errors import (
     TimedOut,
     Unavailable,
 )  # fmt: skip
+from ..kernel.plain import plain
 from . import calls as c
 
 __all__ = [
@@ -296,8 +297,7 @@ class Sys:
 
         Coming back then takes a time that does not grow with the process's age. No other call may be under way.
         """
-        plain = state.model_dump(mode="json") if isinstance(state, BaseModel) else state
-        await self._call("save", _request(c.Save, state=plain, **fields), c.Nothing)
+        await self._call("save", _request(c.Save, state=plain(state), **fields), c.Nothing)
 
     async def load(self, model: type[M] | None = None, **fields: Any) -> Any:
         """The state that was saved last, as a ``model`` where one is given; None where there is none.

@@ -18,9 +18,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel
-
 from ..kernel.errors import AppFailed, OSFault, Terminated, Unavailable, from_dict
+from ..kernel.plain import plain
 from . import calls as c
 from . import watch, wire
 from .api import Sys
@@ -119,7 +118,7 @@ async def _run(package: str, sys: Sys, args: dict[str, Any]) -> dict[str, Any]:
     try:
         app = load(package)
         result = await app.main(sys, arguments(app, args))
-        return {"result": result.model_dump(mode="json") if isinstance(result, BaseModel) else result}
+        return {"result": plain(result)}
     except asyncio.CancelledError:
         return {"error": Terminated("ended by TERM", signal="TERM").to_dict()}
     except OSFault as fault:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
 from ..kernel.errors import BadInput, NotFound
+from ..kernel.plain import plain
 from ..kernel.process import Process, Signal
 from ..memory import mail
 from ..memory.mail import Letter
@@ -31,10 +30,9 @@ async def wait(call: Call, request: c.Wait) -> c.Ended:
     child = await call.machine.wait_child(call.process, pid)
     call.writes.append(call.machine.parts.records.changing(child.pid, collected=True))
     call.undo.append(lambda: _not_collected(call, child))
-    result = child.result.model_dump(mode="json") if isinstance(child.result, BaseModel) else child.result
     error = child.error.to_dict() if child.error else None
     assert child.exit_code is not None
-    return c.Ended(pid=child.pid, exit_code=child.exit_code, result=result, error=error)
+    return c.Ended(pid=child.pid, exit_code=child.exit_code, result=plain(child.result), error=error)
 
 
 def _not_collected(call: Call, child: Process) -> None:

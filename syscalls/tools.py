@@ -16,6 +16,7 @@ from pydantic import BaseModel as Model
 from pydantic import ValidationError, create_model
 
 from ..kernel.errors import AppFailed, BadInput, NotFound, OSFault, OutcomeUnknown, Unavailable
+from ..kernel.plain import plain
 from . import calls as c
 from .rights import holds
 
@@ -126,4 +127,4 @@ async def call(call: Call, request: c.CallTool) -> c.ToolResult:
         raise
     except Exception as problem:
         raise AppFailed(f"tool {tool.name} failed: {type(problem).__name__}: {problem}", tool=tool.name) from problem
-    return c.ToolResult(result=result.model_dump(mode="json") if isinstance(result, Model) else result)
+    return c.ToolResult(result=plain(result))

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from ...kernel.errors import AppFailed, OSFault, from_dict
+from ...kernel.plain import plain
 from ...syscalls.api import HANDED_IN, POSITIONAL, App
 from ...syscalls.loader import load
 from .display import clean, one_line
@@ -94,10 +95,10 @@ def _bounds(inner: dict[str, Any]) -> dict[str, float]:
     """The least and greatest value; "above 0" has a least value for whole numbers only."""
     step = 1 if inner.get("type") == "integer" else 0
     found = {}
-    for side, plain, beyond in (("least", "minimum", step), ("most", "maximum", -step)):
-        if plain in inner:
-            found[side] = inner[plain]
-        elif (exclusive := inner.get(f"exclusive{plain.capitalize()}")) is not None:
+    for side, key, beyond in (("least", "minimum", step), ("most", "maximum", -step)):
+        if key in inner:
+            found[side] = inner[key]
+        elif (exclusive := inner.get(f"exclusive{key.capitalize()}")) is not None:
             found[side] = exclusive + beyond
     return found
 
@@ -136,8 +137,7 @@ def description_of(info: AppInfo) -> Description:
 def shown(info: AppInfo, result: Any) -> str:
     """A result, as the app returned it or in plain values, as the app itself shows it on a terminal."""
     if info.isolated:
-        plain = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
-        return str(_ask(info, ["show"], json.dumps(plain), "shown"))
+        return str(_ask(info, ["show"], json.dumps(plain(result)), "shown"))
     app = load(info.package)
     return app.show(_revived(app, result))
 

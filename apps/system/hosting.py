@@ -29,6 +29,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from ...kernel.errors import BadInput, LimitExceeded, Unavailable, from_dict
+from ...kernel.plain import plain
 from ...kernel.process import Priority, Process
 from .boot import Running
 from .channel import Channel, Ear, Question, channel_of, settle
@@ -187,8 +188,3 @@ def outcome(process: Process) -> dict[str, Any]:
     fault = Unavailable(f"process {process.pid} is suspended", hint="llmos resume lets it go on")
     error = fault.to_dict() if process.suspended else process.error.to_dict() if process.error else None
     return {"exit_code": process.exit_code, "error": error, "result": None if error else plain(process.result)}
-
-
-def plain(result: Any) -> Any:
-    """What an app returned, in plain values."""
-    return result.model_dump(mode="json") if isinstance(result, BaseModel) else result

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pydantic import BaseModel
 from rich.text import Text
 
 from ...kernel.errors import Denied, OSFault
+from ...kernel.plain import plain
 from .describe import shown
 from .display import clean, err
 from .registry import AppInfo
@@ -124,7 +124,7 @@ def plain_result(process: Started) -> dict[str, Any]:
     """The result, or the error, as one JSON object."""
     if process.error is not None:
         return {"error": process.error.to_dict()}
-    result = process.result.model_dump(mode="json") if isinstance(process.result, BaseModel) else process.result
+    result = plain(process.result)
     return result if isinstance(result, dict) else {"result": result}
 
 
