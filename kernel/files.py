@@ -30,6 +30,10 @@ class ProcessFiles:
             raise BadPath(f"{path}: what is handed in stands below {HANDED}/")
         self._handed[path] = source
 
+    def handed(self) -> dict[str, str]:
+        """What was handed in, in plain values: path in the process's tree, file on the host."""
+        return {path: str(source) for path, source in self._handed.items()}
+
     # -- reading --
 
     def read(self, path: str) -> str:

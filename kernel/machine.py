@@ -10,26 +10,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..memory import mail
 from ..memory.context import Context
 from ..memory.database import Database
 from ..memory.embedder import Embedder
 from ..memory.faults import MemoryFault
 from ..memory.files import FileStore, FileTree
-from ..memory.journal import Journal, Write, entries
+from ..memory.journal import Journal, Write
 from ..memory.pageindex import PageIndex
 from ..memory.pages import PageStore
 from ..memory.recall import Recall
-from ..memory.records import Life, Record, Records
+from ..memory.records import Records
 from ..memory.rendering import Measure
 from ..models.engine import Engine
-from .errors import AppFailed, LimitExceeded, NotFound, OSFault, Terminated, Unavailable, from_dict
+from .errors import AppFailed, LimitExceeded, NotFound, OSFault, Terminated, Unavailable
 from .files import ProcessFiles
-from .limits import Account, Limits, Usage
+from .limits import Account, Limits
 from .plain import plain
 from .process import Output, Priority, Process, ProcessTable, Signal, State
 from .prompts import Prompts
-from .replay import Replay, diverged
+from .replay import diverged
 from .sandbox import Sandbox
 from .scheduler import Scheduler
 from .signals import deliver
@@ -74,9 +73,9 @@ class Machine:
         self.scheduler = Scheduler(self.parts.engine)
         self.pages = PageIndex(self.parts.database, self.parts.embedder)
         self._lives: set[asyncio.Task[None]] = set()
-        self._closing = False
+        self.closing = False  # nothing begins any more
 
-    # -- starting, going on and ending --
+    # -- starting and ending --
 
     def start(
         self,
@@ -98,96 +97,31 @@ class Machine:
 
         ``spawned`` is the number of the parent's call in its journal.
         """
-        if self._closing:
+        if self.closing:
             raise Unavailable("llmos is shutting down")
         if parent is not None:
             parent.account.charge("children", 1)
         pid = self.table.new_pid()
-        files = self._files(pid, owner, app, handed or {})
+        files = self.files_of(pid, owner, app, handed or {})
         account = Account(limits, parent.account if parent else None)
         process = Process(
-            pid, app, owner, rights, account, limits, priority, output, Context(*self._window(pid)), files,
+            pid, app, owner, rights, account, limits, priority, output, Context(*self.window(pid)), files,
             parent=parent.pid if parent else None, spawned=spawned, args=dict(args or {}), stdin=stdin,
-            handed=dict(handed or {}), came_back=parent is not None and parent.came_back,
+            came_back=parent is not None and parent.came_back,
         )  # fmt: skip
-        self._begin(process, body, self._entering(process))
+        self.begin(process, body, self._entering(process))
         return process
-
-    def lost(self, record: Record, cause: OSFault) -> None:
-        """Enter that a process of an earlier llmos cannot go on; a parent that has come back hears of it."""
-        life = self.parts.records.life(record.pid)
-        self.parts.journal.post(lost(self.parts.records, record.pid, cause))
-        parent = next((process for process in self.table if process.pid == record.parent), None)
-        if parent is not None:
-            self._enter_ended(parent, record, life, None, cause, cause.exit_code)
 
     def _entering(self, process: Process) -> Write:
         return self.parts.records.entering(
             process.pid, parent=process.parent, owner=process.owner, app=process.app, args=process.args,
             priority=process.priority.name.lower(), started=process.started_at, rights=sorted(process.rights),
-            limits=process.limits.to_dict(), stdin=process.stdin, handed=_plain_paths(process.handed),
+            limits=process.limits.to_dict(), stdin=process.stdin, handed=process.files.handed(),
             model=self.parts.engine.info.name, spawned=process.spawned,
         )  # fmt: skip
 
-    def revive(self, record: Record, body: Body, output: Output) -> Process:
-        """Let a process of an earlier llmos go on; its parent, if it has one, must have come back before it."""
-        if self._closing:
-            raise Unavailable("llmos is shutting down")
-        life = self.parts.records.life(record.pid)
-        parent = self.table.get(record.parent) if record.parent is not None else None
-        process = self._restored(record, life, output, parent)
-        process.mailbox.extend(mail.waiting(self.parts.database, record.pid))
-        past = entries(self.parts.database, record.pid, above=life.saved_n)
-        process.past = Replay(past, saved=life.saved_n > 0, counts=life.counts)
-        process.past.paused = lambda: not process.going.is_set()
-        process.counts.update(process.past.counts)
-        process.saved, process.aliases = life.saved, life.aliases
-        if process.past.over:
-            process.past = None
-        self._begin(process, body, self.parts.records.changing(record.pid, state="ready"))
-        self.parts.journal.event(record.pid, "resume", {})
-        if life.stopped:
-            process.stop()
-        for child in self.parts.records.children(record.pid):
-            self._add_ended(process, child)
-        return process
-
-    def _restored(self, record: Record, life: Life, output: Output, parent: Process | None) -> Process:
-        limits = Limits(**life.limits)
-        usage = Usage.restored(life.usage)
-        account = Account(limits, parent.account if parent else None)
-        _book(account, usage)
-        handed = {path: Path(file) for path, file in life.handed.items()}
-        return Process(
-            record.pid, record.app, record.owner, frozenset(life.rights), account, limits,
-            Priority[record.priority.upper()], output, Context.restore(*self._window(record.pid)),
-            self._files(record.pid, record.owner, record.app, handed), parent=record.parent, spawned=life.spawned,
-            args=record.args, stdin=life.stdin, handed=handed, usage=usage, started_at=record.started, came_back=True,
-        )  # fmt: skip
-
-    def _add_ended(self, parent: Process, record: Record) -> None:
-        """A child counts, also one that has ended; where nobody has waited for it yet, somebody still may."""
-        parent.account.book("children", 1)
-        if record.finished is None:
-            return
-        life = self.parts.records.life(record.pid)
-        usage = Usage.restored({**life.usage, "pages": 0})
-        _book(parent.account, usage)
-        if life.collected:
-            return
-        error = from_dict(life.fault) if life.fault else None
-        self._enter_ended(parent, record, life, life.result, error, record.exit_code)
-
-    def _enter_ended(
-        self, parent: Process, record: Record, life: Life, result: Any, error: OSFault | None, exit_code: int | None
-    ) -> None:
-        child = self._restored(record, life, parent.output, None)
-        child.result, child.error, child.exit_code = result, error, exit_code
-        child.settle(State.DONE)
-        child.ended.set()
-        self.table.add(child)
-
-    def _begin(self, process: Process, body: Body, entering: Write) -> None:
+    def begin(self, process: Process, body: Body, entering: Write) -> None:
+        """Let a process run; ``entering`` is on disk before its first instruction."""
         entered = asyncio.wrap_future(self.parts.journal.post(entering))
 
         async def code() -> Any:
@@ -200,11 +134,13 @@ class Machine:
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
 
-    def _window(self, pid: int) -> tuple[int, Measure, PageStore]:
+    def window(self, pid: int) -> tuple[int, Measure, PageStore]:
+        """What the context of a process is made of."""
         parts = self.parts
         return parts.engine.info.window, parts.prompts.measure, PageStore(parts.database, pid)
 
-    def _files(self, pid: int, owner: str, app: str, handed: Mapping[str, Path]) -> ProcessFiles:
+    def files_of(self, pid: int, owner: str, app: str, handed: Mapping[str, Path]) -> ProcessFiles:
+        """Its app's part of its owner's tree, and what was handed in."""
         return ProcessFiles(FileTree(self.parts.files, owner, app, pid), self.parts.recall, handed)
 
     def hand_in(self, process: Process, files: Mapping[str, Path]) -> None:
@@ -213,8 +149,7 @@ class Machine:
             return
         for path, file in files.items():
             process.files.hand_in(path, file)
-        process.handed.update(files)
-        self.parts.journal.post(self.parts.records.changing(process.pid, handed=_plain_paths(process.handed)))
+        self.parts.journal.post(self.parts.records.changing(process.pid, handed=process.files.handed()))
 
     async def _live(self, process: Process, code: asyncio.Future[Any]) -> None:
         """Until a process counts as ended. Signals break off its code, wherever that is; nothing breaks off this."""
@@ -362,7 +297,7 @@ class Machine:
 
     async def close(self, *, suspend: bool = False) -> None:
         """End every process, then the machine. What came back from an earlier llmos, or all, may go on another time."""
-        self._closing = True
+        self.closing = True
         for process in self.table.living():
             process.suspended = suspend or process.came_back
             deliver(process, Signal.KILL, self.scheduler)
@@ -373,18 +308,3 @@ class Machine:
         await self.worker(self.parts.recall.close)  # what it does in the background needs the database
         self.parts.journal.close()
         self.parts.database.close()
-
-
-def _book(account: Account, usage: Usage) -> None:
-    """What an earlier life has used."""
-    for what, amount in (("tokens", usage.computed), ("calls", usage.calls), ("pages", usage.pages)):
-        account.book(what, amount)
-
-
-def _plain_paths(handed: Mapping[str, Path]) -> dict[str, str]:
-    return {path: str(file) for path, file in handed.items()}
-
-
-def lost(records: Records, pid: int, cause: OSFault) -> Write:
-    """Enter that a process which is not there any more has ended, and why."""
-    return records.finishing(pid, exit_code=cause.exit_code, error=cause.message, fault=cause.to_dict())

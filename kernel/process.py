@@ -9,7 +9,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from pathlib import Path
 from typing import Any, Protocol
 
 from ..memory.context import Context
@@ -83,7 +82,6 @@ class Process:
     spawned: int | None = None  # n of the parent's call that started it
     args: dict[str, Any] = field(default_factory=dict)
     stdin: str = ""
-    handed: dict[str, Path] = field(default_factory=dict)  # what was handed in: path in its tree, file on the host
     state: State = State.READY
     exit_code: int | None = None
     result: Any = None

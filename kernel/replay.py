@@ -29,12 +29,12 @@ class Replay:
     """What a process did in earlier lives. Owned by the event loop's thread.
 
     ``saved``: the process handed over its state, and the entries begin after that. ``counts`` are its calls by name
-    until then.
+    until then. ``paused`` tells whether the process is stopped, so that nothing can move.
     """
 
     def __init__(
         self, entries: Sequence[Entry], *, saved: bool = False, counts: Mapping[str, int] | None = None,
-        patience: float | None = None,
+        paused: Callable[[], bool] = lambda: False, patience: float | None = None,
     ) -> None:  # fmt: skip
         calls = [entry for entry in entries if not entry.call.startswith("!")]
         self.counts = Counter(counts or {})  # of all calls that were made
@@ -46,7 +46,7 @@ class Replay:
         self._patience = PATIENCE if patience is None else patience
         self._patient_until = 0.0  # by the loop's clock: when all that is to be given up was so in its earlier life
         self._moved = asyncio.Event()  # set when something is asked for or handed back; a new one takes its place
-        self.paused: Callable[[], bool] = lambda: False  # whether the process is stopped, so that nothing can move
+        self._paused = paused
         self.begins = saved  # until the code has taken over the state
 
     @property
@@ -100,7 +100,7 @@ class Replay:
             async with asyncio.timeout(self._patience):
                 await self._moved.wait()
         except TimeoutError:
-            if self.paused() or asyncio.get_running_loop().time() < self._patient_until:
+            if self._paused() or asyncio.get_running_loop().time() < self._patient_until:
                 return
             expected = level.left[0] if level.left else level.outcomes[0]
             raise diverged(f"calls {name}", expected, asked=fields) from None

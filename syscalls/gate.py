@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from ..kernel.errors import AppFailed, BadInput, Diverged, Interrupted, OSFault, Terminated, TimedOut, from_dict
 from ..kernel.machine import Machine
 from ..kernel.process import Process, Signal, State
-from ..kernel.replay import CANCELLED, Replay
-from ..kernel.translate import translate, translated
-from ..memory.journal import Asked, Write, appending
+from ..kernel.replay import Replay
+from ..kernel.translate import translate
+from ..memory.journal import Asked, Write
 from ..memory.journal import Entry as Before
 from . import calls as c
 from .audit import Audit
+from .recording import Recorder
 from .rights import admit
 from .table import Entry
 from .tools import Toolbox
 
 Launcher = Callable[..., Any]
-T = TypeVar("T")
 
 
 OVER = 0.01
@@ -63,6 +61,7 @@ class Gate:
         self, machine: Machine, table: dict[str, Entry], audit: Audit, tools: Toolbox, spawn: Launcher
     ) -> None:
         self.machine = machine
+        self._recorder = Recorder(machine.parts.journal, machine.parts.records)
         self.table = table
         self.audit = audit
         self.tools = tools
@@ -92,17 +91,19 @@ class Gate:
             return _handed_back(entry, before, on_text)
         self._book(process, entry, name, plain)
         if past is not None and before is not None:
-            asked = Asked(before.id, before.n, before.asked)
-            call = Call(self, process, on_text, past.numbers[before.id], asked, again=True)
+            asked, number = Asked(before.id, before.n, before.asked), past.numbers[before.id]
         else:
-            call = await self._ask(process, name, plain, on_text, within)
+            process.counts[name] += 1
+            number = process.counts[name]
+            asked = await self._recorder.ask(process, name, plain, within)
+        call = Call(self, process, on_text, number, asked, again=before is not None)
         try:
             reply = await self._settle(call, entry, request, name)
         except BaseException as problem:
             for back in call.undo:
                 back()
             if isinstance(problem, asyncio.CancelledError):
-                self._give_up(process, call.asked.id)
+                self._recorder.give_up(process, call.asked.id)
             raise
         finally:
             await process.going.wait()  # a stopped process hears nothing until it goes on
@@ -130,15 +131,13 @@ class Gate:
             admit(process, name, needs, request)
         except OSFault as fault:
             self.audit.line(process, name, needs, fault.code, shown)
-            process.account.charge("calls", 1)
-            process.usage.calls += 1
+            _count(process)
             raise
         return entry, request, plain
 
     def _book(self, process: Process, entry: Entry, name: str, plain: dict[str, Any]) -> None:
         try:
-            process.account.charge("calls", 1)
-            process.usage.calls += 1
+            _count(process)
         except OSFault as fault:
             self.audit.line(process, name, entry.needs, fault.code, _shown(entry, plain))
             raise
@@ -175,27 +174,6 @@ class Gate:
         if past.over:
             process.past = None
 
-    # -- the journal --
-
-    async def _ask(
-        self, process: Process, name: str, plain: dict[str, Any], on_text: Callable[[str], None] | None,
-        within: int | None,
-    ) -> Call:  # fmt: skip
-        """The call, with its intent on disk."""
-        process.counts[name] += 1
-        number = process.counts[name]
-        writing = self._post(process, appending(process.pid, name, plain, within))
-        try:
-            asked: Asked = await self._on_disk(writing)
-        except OSFault as fault:
-            # What the process does next rests on this error: the journal hears of it before anything else.
-            process.owed.append(appending(process.pid, name, plain, within, fault.to_dict()))
-            raise
-        except asyncio.CancelledError:  # it stands in the journal all the same, or soon will
-            _then(writing, lambda asked: self._give_up(process, asked.id))
-            raise
-        return Call(self, process, on_text, number, asked, again=False)
-
     async def _settle(self, call: Call, entry: Entry, request: c.Request, name: str) -> c.Reply:
         """Carry the call out and put its outcome on disk."""
         process, asked = call.process, call.asked.id
@@ -203,57 +181,15 @@ class Gate:
             reply = await self._carry_out(call, entry, request)
             outcome = _plain(reply, AppFailed(f"{name} gave something that is no plain value"))
         except OSFault as fault:
-            await self._end(process, asked, False, fault.to_dict(), [], [])
+            await self._recorder.end(process, asked, False, fault.to_dict())
             raise
-        await self._end(process, asked, True, outcome, call.writes, call.after)
+        await self._recorder.end(process, asked, True, outcome, call.writes, call.after)
         return reply
-
-    async def _end(
-        self, process: Process, asked: int, ok: bool, outcome: dict[str, Any], writes: list[Write],
-        after: list[Callable[[], None]],
-    ) -> None:  # fmt: skip
-        journal, used = self.machine.parts.journal, process.usage.kept()
-        writes = [*writes, self.machine.parts.records.using(process.pid, used)]
-        writing = self._post(process, journal.ending(process.pid, asked, ok, outcome, writes))
-        try:
-            await self._on_disk(writing)
-        except OSFault as fault:
-            process.owed.append(journal.ending(process.pid, asked, False, fault.to_dict()))
-            raise
-        except asyncio.CancelledError:  # too late to undo what others see: it comes about without its caller
-            _then(writing, lambda _: _all(after))
-            raise
-        _all(after)
-
-    def _give_up(self, process: Process, asked: int) -> None:
-        """Whoever made the call no longer waits: when its code runs again, it will not be answered either."""
-        if process.dying is None and not process.ending:
-            journal = self.machine.parts.journal
-            self._post(process, journal.ending(process.pid, asked, False, {"code": CANCELLED}))
-
-    def _post(self, process: Process, write: Write) -> Future[Any]:
-        """Write it, and before it what could not be written earlier."""
-        if not process.owed:
-            return self.machine.parts.journal.post(write)
-        owed, process.owed = process.owed, []
-
-        def together(connection: sqlite3.Connection) -> Any:
-            for one in owed:
-                one(connection)
-            return write(connection)
-
-        writing = self.machine.parts.journal.post(together)
-        _then(writing, lambda _: None, lambda: process.owed.__setitem__(slice(0, 0), owed))
-        return writing
 
     def _entry(self, name: str) -> Entry:
         if name not in self.table:
             raise BadInput(f"no system call {name!r}", hint="docs/syscalls.md lists them")
         return self.table[name]
-
-    async def _on_disk(self, write: Future[T]) -> T:
-        with translated():
-            return await asyncio.wrap_future(write)
 
     async def _carry_out(self, call: Call, entry: Entry, request: c.Request) -> c.Reply:
         process = call.process
@@ -281,24 +217,9 @@ class Gate:
                 process.settle(State.READY)
 
 
-def _then(
-    writing: Future[T], act: Callable[[T], object], otherwise: Callable[[], object] = lambda: None
-) -> None:  # fmt: skip
-    """Do something on the event loop once a write is on disk, or something else if it failed."""
-    loop = asyncio.get_running_loop()
-
-    def done(written: Future[T]) -> None:
-        if written.exception() is None:
-            loop.call_soon_threadsafe(act, written.result())
-        else:
-            loop.call_soon_threadsafe(otherwise)
-
-    writing.add_done_callback(done)
-
-
-def _all(acts: list[Callable[[], None]]) -> None:
-    for act in acts:
-        act()
+def _count(process: Process) -> None:
+    process.account.charge("calls", 1)
+    process.usage.calls += 1
 
 
 def _handed_back(entry: Entry, before: Before, on_text: Callable[[str], None] | None) -> c.Reply:

@@ -22,6 +22,7 @@ from llmos.apps.system.launch import LocalPort
 from llmos.kernel.errors import OutcomeUnknown
 from llmos.kernel.limits import Limits
 from llmos.kernel.process import Priority
+from llmos.kernel.revival import revive
 from llmos.memory.journal import Journal, entries
 from llmos.models.scripted import ScriptedEngine
 from llmos.syscalls.api import Passage, Sys
@@ -174,7 +175,7 @@ async def life(home: Path, first: bool, ready, *, hasty: bool) -> None:
         else:
             by_name = {main.__name__: main for main in APPS}
             started = [
-                machine.revive(record, body(by_name[record.app]), Collected())
+                revive(machine, record, body(by_name[record.app]), Collected())
                 for record in machine.parts.records.alive()
             ]
         ready()

@@ -7,6 +7,7 @@ import pytest
 from llmos.apps.system.boot import boot
 from llmos.apps.system.home import Home
 from llmos.apps.system.launch import LocalPort
+from llmos.kernel import revival
 from llmos.kernel.errors import BadInput, Diverged, Interrupted, OutcomeUnknown, Storage, TimedOut
 from llmos.kernel.limits import Limits
 from llmos.kernel.process import Signal, State
@@ -42,7 +43,7 @@ def revive(bench, pid, main, output=None):
     async def body(process):
         return await main(Sys(LocalPort(bench.gate, process)))
 
-    return bench.machine.revive(bench.machine.parts.records.get(pid), body, output or Collected())
+    return revival.revive(bench.machine, bench.machine.parts.records.get(pid), body, output or Collected())
 
 
 async def result(process):

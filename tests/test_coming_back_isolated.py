@@ -6,6 +6,7 @@ import textwrap
 import pytest
 from llmos.kernel.limits import Limits
 from llmos.kernel.process import Priority, Signal
+from llmos.kernel.revival import revive
 from llmos.memory.journal import entries
 from llmos.syscalls import remote
 from llmos.syscalls.rights import RIGHTS
@@ -70,7 +71,7 @@ async def test_calls_beside_each_other_end_in_the_same_order_again(bench, crash,
     new = await crash(bench)
     await bench.machine.signal(process.pid, Signal.KILL)
     record = new.machine.parts.records.get(process.pid)
-    again = new.machine.revive(record, body(new, BESIDE_EACH_OTHER), Collected())
+    again = revive(new.machine, record, body(new, BESIDE_EACH_OTHER), Collected())
     await until(lambda: again.past is None or not again.alive)
     await result(new.start(lambda sys: sys.send(process.pid, "go on")))
     assert await result(again) == out.text.strip()
@@ -88,7 +89,7 @@ async def test_its_child_comes_back_with_it(boot_with, crash, body):
     new = await crash(bench, lambda prompt: text)
     await bench.machine.signal(process.pid, Signal.KILL)
     records = new.machine.parts.records
-    again = new.machine.revive(records.get(process.pid), body(new, PARENT), Collected())
+    again = revive(new.machine, records.get(process.pid), body(new, PARENT), Collected())
     (child,) = (record for record in records.alive() if record.parent == process.pid)
     new.launcher.revive(child, again.output)
     assert await result(again) == {"code": 0}

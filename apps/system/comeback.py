@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from ...kernel.errors import BadInput, NotFound, Terminated, Unavailable
-from ...kernel.machine import lost
 from ...kernel.process import Output, Process
+from ...kernel.revival import give_up, lost
 from ...memory.journal import Journal
 from ...memory.records import Record, Records
 
@@ -53,7 +53,7 @@ def _as_its_parent(parent: Process | None, output: OutputFor) -> OutputFor:
 def _one(running: Running, record: Record, back: Collection[int], output: OutputFor) -> Process | None:
     if record.parent is not None and record.parent not in back:
         gone = Terminated(f"its parent, process {record.parent}, could not go on", signal="KILL")
-        running.machine.lost(record, gone)
+        give_up(running.machine, record, gone)
         return None
     return running.launcher.revive(record, output(record))
 

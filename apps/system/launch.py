@@ -10,6 +10,7 @@ from typing import Any
 from ...kernel.errors import AppFailed, OSFault
 from ...kernel.machine import Body, Machine
 from ...kernel.process import Output, Priority, Process
+from ...kernel.revival import give_up, revive
 from ...kernel.translate import translated
 from ...memory.records import Record
 from ...syscalls import calls as c
@@ -128,9 +129,9 @@ class Launcher:
             with translated():
                 info = self.registry.get(record.app)
                 channel = output if isinstance(output, Channel) else Channel(output)
-                process = self.machine.revive(record, self._body(self.gate, info, record.args), channel)
+                process = revive(self.machine, record, self._body(self.gate, info, record.args), channel)
         except OSFault as fault:
-            self.machine.lost(record, fault)
+            give_up(self.machine, record, fault)
             return None
         if record.parent is None:
             self._listen(process, channel)

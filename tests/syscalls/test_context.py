@@ -8,6 +8,7 @@ from llmos.apps.system.launch import LocalPort
 from llmos.kernel.errors import BadInput, LimitExceeded, NotFound
 from llmos.kernel.limits import Limits
 from llmos.kernel.process import Priority, Signal
+from llmos.kernel.revival import revive
 from llmos.memory.context import Context
 from llmos.memory.database import Database
 from llmos.memory.pages import PageStore
@@ -294,7 +295,7 @@ async def test_a_process_goes_on_with_the_window_that_it_had(boot_with, collecte
         return await main(Sys(LocalPort(bench.gate, process)))
 
     record = bench.machine.parts.records.get(process.pid)
-    again = bench.machine.revive(record, body, collected())
+    again = revive(bench.machine, record, body, collected())
     assert again.context.view(1000) == before
     went_on.set()
     await again.ended.wait()
