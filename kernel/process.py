@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ..memory.context import Context
 from ..memory.journal import Write
 from ..memory.mail import Letter
+from ..memory.pages import Page
 from .errors import NotFound, OSFault
 from .files import ProcessFiles
 from .limits import Account, Limits, Usage
@@ -134,6 +135,18 @@ class Process:
         self.going.set()
         if self.state is State.STOPPED:
             self.state = self._beneath
+
+    def add_pages(self, role: str, text: str, **how: Any) -> list[Page]:
+        """Add a text to the context and book its pages; ``how`` and what it raises as `Context.add`, and its limits."""
+        pages = self.context.add(role, text, admit=lambda count: self.account.charge("pages", count), **how)
+        self.usage.pages += len(pages)
+        return pages
+
+    def drop_pages(self, handle: str) -> None:
+        """Remove pages of the context for good, and give their place in the limits back."""
+        count = self.context.drop(handle)
+        self.account.charge("pages", -count)
+        self.usage.pages -= count
 
     def known_as(self, pid: int) -> int:
         """The process that it means by a pid, which may come from another machine."""

@@ -22,7 +22,13 @@ PATIENCE = 10.0
 CANCELLED = "cancelled"
 """The outcome of a call that the process itself gave up."""
 
-_TURNS = 4  # rounds of the event loop that code has to act on one outcome before the next is handed back
+_TURNS = 4
+
+
+async def let_act() -> None:
+    """Rounds of the event loop that code has to act on one outcome before it hears of the next."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 class Replay:
@@ -78,8 +84,7 @@ class Replay:
         try:
             while not level.turn(found):
                 await self._move(level, name, fields)
-            for _ in range(_TURNS):
-                await asyncio.sleep(0)
+            await let_act()
         finally:  # handed back; or given up, as it may have been when its outcome was on its way: others go on
             level.outcomes.remove(found)
             self._tell()

@@ -20,14 +20,12 @@ from typing import Any
 
 from ..kernel.errors import AppFailed, OSFault, Terminated, Unavailable, from_dict
 from ..kernel.plain import plain
+from ..kernel.replay import let_act
 from . import calls as c
 from . import watch, wire
 from .api import Sys
 from .loader import arguments, load
 from .table import TABLE
-
-TURNS = 4
-"""Rounds of the event loop that the app has to act on one outcome before it hears of the next."""
 
 
 class SocketPort:
@@ -71,8 +69,7 @@ class SocketPort:
                 reply.set_result(frame["reply"])
             else:
                 reply.set_exception(from_dict(frame["error"]))
-            for _ in range(TURNS):  # the app acts on one outcome before the next, also where both are here already
-                await asyncio.sleep(0)
+            await let_act()  # also where the next outcome is here already
         for reply, _ in self._open.values():
             if not reply.done():
                 reply.set_exception(Unavailable("llmos has hung up"))

@@ -98,16 +98,15 @@ async def _summary(gate: Gate, process: Process, pages: Sequence[Page]) -> str:
 
 async def _add(gate: Gate, served: Process, pages: Sequence[Page], text: str) -> bool:
     """Add the page that stands for these, and put that on disk; False where one of them has gone meanwhile."""
-    account, context = served.account, served.context
+    context = served.context
     first, last = pages[0].handle, pages[-1].handle
     try:
-        new = context.add(
+        served.add_pages(
             "tool", f"Summary of {first} to {last}:\n{text}", kind=Kind.SUMMARY, label=_label(pages),
-            covers=[page.handle for page in pages], admit=lambda count: account.charge("pages", count),
+            covers=[page.handle for page in pages],
         )  # fmt: skip
     except Missing:
         return False
-    served.usage.pages += len(new)
     write = context.changes()
     assert write is not None
     try:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 async def add(call: Call, request: c.Add) -> c.PageView:
     """Put a text into the context. Cut between paragraphs, else lines, sentences, words."""
-    pages = add_pages(
-        call, request.role, request.text, Kind(request.kind), request.label, request.importance, request.covers
-    )
+    pages = call.process.add_pages(
+        request.role, request.text, kind=Kind(request.kind), label=request.label, importance=request.importance,
+        covers=request.covers,
+    )  # fmt: skip
     record(call)
     return _whole(pages)
 
@@ -50,7 +51,7 @@ async def recall(call: Call, request: c.RecallPages) -> c.PagesBack:
 
 async def drop(call: Call, request: c.Drop) -> c.Nothing:
     """Remove pages for good, and give their place in the limits back."""
-    _remove(call.process, request.handle)
+    call.process.drop_pages(request.handle)
     record(call)
     return c.Nothing()
 
@@ -98,41 +99,16 @@ async def best_pages(call: Call, query: str, k: int) -> list[Page]:
     return context.peek(await call.machine.worker(search, call.process.pid, query, k, context.resident()))
 
 
-def add_pages(
-    call: Call,
-    role: str,
-    text: str,
-    kind: Kind = Kind.DIALOGUE,
-    label: str = "trusted",
-    importance: float = 0.5,
-    covers: Sequence[str] = (),
-) -> list[Page]:
-    """Add a text and book its pages."""
-    process = call.process
-    pages = process.context.add(
-        role, text, kind=kind, label=label, importance=importance, covers=covers,
-        admit=lambda count: process.account.charge("pages", count),
-    )  # fmt: skip
-    process.usage.pages += len(pages)
-    return pages
-
-
-def add_all(call: Call, messages: Sequence[tuple[str, str]]) -> None:
+def add_all(process: Process, messages: Sequence[tuple[str, str]]) -> None:
     """Add all of the messages or, where one does not fit or the limit is reached, none."""
     added: list[Page] = []
     try:
         for role, text in messages:
-            added += add_pages(call, role, text)
+            added += process.add_pages(role, text)
     except (TooLarge, LimitExceeded):
         for page in added:
-            _remove(call.process, page.handle)
+            process.drop_pages(page.handle)
         raise
-
-
-def _remove(process: Process, handle: str) -> None:
-    count = process.context.drop(handle)
-    process.account.charge("pages", -count)
-    process.usage.pages -= count
 
 
 def _view(page: Page) -> c.PageView:

@@ -37,7 +37,7 @@ async def generate(call: Call, request: c.Generate) -> c.Generated:
     if request.keep:
         asked = [] if request.prompt is None else [("user", request.prompt)]
         said = [(message.role, message.text) for message in request.messages]
-        add_all(call, [*said, *asked, ("assistant", request.begin + written.text)])
+        add_all(process, [*said, *asked, ("assistant", request.begin + written.text)])
     record(call)
     return c.Generated(
         text=written.text, finish=written.finish, tokens_in=len(prompt), tokens_reused=written.reused,
