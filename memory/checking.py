@@ -9,8 +9,9 @@ from . import checks
 from .database import Database
 from .embedders import Known
 from .faults import Damaged
-from .keywords import TOKENIZE, Indexed
+from .keywords import Indexed
 from .upkeep import Progress, Told
+from .words import TOKENIZE
 
 STEP = 1000  # passages looked at between two turns of others
 

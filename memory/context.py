@@ -17,6 +17,7 @@ from .pages import Header, Kind, Page, PageStore, Write
 from .policies import DEFAULT, POLICIES
 from .rendering import Measure, Message, Messages, Renderer, in_order
 from .stubs import Stubs
+from .texts import sound
 
 LOW = 0.5  # of the room for pages that may leave: down to here they leave, once one has to
 BACK = 0.5  # of the same room: what a query may bring back
@@ -111,7 +112,7 @@ class Context:
         ``admit`` is told their number before anything changes, and may refuse. Raises `TooLarge` for what could
         never be shown, and `Missing` where ``covers`` names a page that is not there.
         """
-        text = text.encode(errors="replace").decode()  # the store would refuse lone surrogates
+        text = sound(text)
         for handle in covers:
             self._lookup(handle)
         whole = Page(

@@ -3,7 +3,6 @@
 Made by models/workshop/make_embedder.py; models/shipped/embedder.md says how well it does and what it cannot do.
 """
 
-import re
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from .faults import DamagedFile, MissingFile
+from .texts import in_pairs, pairs, sound
 
 Vectors = NDArray[np.float32]
 
@@ -26,9 +26,6 @@ Vectors = NDArray[np.float32]
 MAX_TOKENS = 4096
 
 
-# Written without spaces (or, Korean, with endings that hide the stem): cut into pairs of neighbouring characters, as
-# the maker of the file does it too.
-_RUN = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 _PAIRS = 20_000  # of which the vectors are kept
 
 
@@ -72,17 +69,16 @@ class StaticEmbedder:
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`."""
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
-        sound = [text.encode(errors="replace").decode() for text in texts]  # no lone surrogates
-        cut = [_RUN.sub(lambda run: f" {' '.join(_pairs(run.group()))} ", text) for text in sound]
+        whole = [sound(text) for text in texts]
+        cut = [in_pairs(text) for text in whole]  # as the maker of the file does it too
         encodings = self._tokenizer.encode_batch_fast(cut, add_special_tokens=False)
         for row, encoding in enumerate(encodings):
             tokens = [token for token in encoding.ids if token != self._unknown]
             if tokens:
                 # Scaled, then added row by row: no BLAS, whose order of adding depends on shape and processor.
                 vectors[row] = (self._table[tokens] * self._scale[tokens, None]).sum(axis=0)
-            if cut[row] != sound[row]:
-                pairs = (pair for run in _RUN.finditer(sound[row]) for pair in _pairs(run.group()))
-                for pair in islice(pairs, MAX_TOKENS):
+            if cut[row] != whole[row]:
+                for pair in islice(pairs(whole[row]), MAX_TOKENS):
                     if (vector := self._vector_of_pair(pair)) is not None:
                         vectors[row] += vector
         length = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
@@ -101,7 +97,3 @@ class StaticEmbedder:
         bits = np.unpackbits(np.frombuffer(shake_128(normal.encode()).digest(-(-self.dim // 8)), np.uint8))[: self.dim]
         vector: Vectors = ((bits * 2.0 - 1) * self._pair_length / np.sqrt(self.dim)).astype(np.float32)
         return vector
-
-
-def _pairs(run: str) -> list[str]:
-    return [run[at : at + 2] for at in range(max(1, len(run) - 1))]

@@ -5,11 +5,7 @@ it down. It is filled when a query first asks for pages, and only with what is o
 """
 
 import json
-import math
-import re
-import sqlite3
 import threading
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +16,11 @@ from numpy.typing import NDArray
 from .database import Database
 from .embedder import Embedder, Vectors
 from .fusion import SIMILARITY_SHARE
-from .keywords import K1, STOP_WORDS, TOKENIZE, B, prepared
 from .portions import sentences
+from .texts import sound
+from .turns import in_steps
 from .vectors import similarities
+from .words import Stems, rarity, telling, weight
 
 BATCH = 200  # pages indexed in one transaction: some 100 ms, in which all others wait
 LEAST = 0.35  # cosine from which on a page is found that shares no word with the query
@@ -30,8 +28,6 @@ PART = 500  # pages compared with a query at once
 CANDIDATES = 60  # pages whose sentences are looked at one by one: some 30 ms
 SENTENCE_SHARE = 0.6  # of a page's best sentence in its score; measured, see decision 0010
 SAME = 0.95  # cosine from which on two texts say the same
-_TURN_SECONDS = 0.001
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -50,28 +46,25 @@ class PageIndex:
         self._database = database
         self._embedder = embedder
         self._lock = threading.Lock()
-        # FTS5's tokenizer cannot be called from Python, so words pass through a table of their own.
-        self._splitter = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        self._splitter.execute(f"CREATE VIRTUAL TABLE texts USING fts5(words, content='', tokenize='{TOKENIZE}')")
-        self._splitter.execute("CREATE VIRTUAL TABLE terms USING fts5vocab(texts, 'instance')")
+        self._stems = Stems()
 
     def search(self, pid: int, query: str, k: int, skip: Collection[str] = ()) -> list[str]:
         """Handles of the ``k`` pages that fit best, best first, ``skip`` left out. Any text is a valid query."""
-        query = query.encode(errors="replace").decode()
+        query = sound(query)
         with self._lock:
             self._fill(pid)
             vector = self._embedder.embed([query])[0]
             pages = self._compared(pid, vector)
             if k < 1 or not len(pages.ids):
                 return []
-            rarity, likely = self._by_words(pid, query, pages)
+            worth, likely = self._by_words(pid, query, pages)
             score = (1 - SIMILARITY_SHARE) * _share(likely) + SIMILARITY_SHARE * pages.near
             found = np.flatnonzero((likely > 0) | (pages.near >= LEAST))
             order = found[np.lexsort((pages.ids[found], -score[found]))][: max(CANDIDATES, k) + len(skip)]
             handles, texts = self._texts(pages.ids[order].tolist(), skip)
             if not texts:
                 return []
-            by_sentence = self._by_sentence(texts, rarity, vector)
+            by_sentence = self._by_sentence(texts, worth, vector)
             kept = [n for n, handle in enumerate(handles) if handle is not None]
             fused = SENTENCE_SHARE * by_sentence + (1 - SENTENCE_SHARE) * score[order][kept]
             vectors = self._vectors(pid, pages.ids[order][kept].tolist())
@@ -80,7 +73,7 @@ class PageIndex:
 
     def close(self) -> None:
         """Give back the private database."""
-        self._splitter.close()
+        self._stems.close()
 
     # -- filling --
 
@@ -97,10 +90,8 @@ class PageIndex:
             " AND NOT EXISTS (SELECT 1 FROM page_vectors WHERE pid = ?1 AND page = pages.id)"
         )
         new = [number for (number,) in self._database.rows(sql, (pid,))]
-        for start in range(0, len(new), BATCH):
-            if start:
-                time.sleep(_TURN_SECONDS)  # a lock that is taken again at once is never another thread's
-            self._index(pid, new[start : start + BATCH])
+        for part in in_steps(new, BATCH):
+            self._index(pid, part)
 
     def _index(self, pid: int, numbers: Sequence[int]) -> None:
         sql = "SELECT id, text FROM pages WHERE id IN (SELECT value FROM json_each(?))"
@@ -127,12 +118,7 @@ class PageIndex:
 
     def _terms(self, texts: dict[int, str]) -> list[tuple[int, str, int]]:
         """(page, stem, times) of the words that carry a topic."""
-        rows = [(page, " ".join(_telling(text))) for page, text in texts.items()]
-        self._splitter.execute("INSERT INTO texts (texts) VALUES ('delete-all')")
-        self._splitter.execute("BEGIN")
-        self._splitter.executemany("INSERT INTO texts (rowid, words) VALUES (?, ?)", rows)
-        self._splitter.execute("COMMIT")
-        return self._splitter.execute("SELECT doc, term, count(*) FROM terms GROUP BY doc, term").fetchall()
+        return self._stems.of({page: telling(text)[0] for page, text in texts.items()})
 
     # -- searching --
 
@@ -155,18 +141,18 @@ class PageIndex:
 
     def _by_words(self, pid: int, query: str, pages: _Pages) -> tuple[dict[str, float], Vectors]:
         """How rare each stem of the query is, and BM25 within the process, see `keywords`."""
-        rarity: dict[str, float] = {}
+        worth: dict[str, float] = {}
         scores = np.zeros(len(pages.ids), dtype=np.float32)
         for _, term, _ in self._terms({1: query}):
             rows = self._database.rows("SELECT page, times FROM page_terms WHERE pid = ? AND term = ?", (pid, term))
-            rarity[term] = math.log(1 + (len(pages.ids) - len(rows) + 0.5) / (len(rows) + 0.5))
+            worth[term] = rarity(len(pages.ids), len(rows))
             if rows:
                 at = np.searchsorted(pages.ids, [page for page, _ in rows])
                 times = np.array([t for _, t in rows], dtype=np.float32)
-                scores[at] += rarity[term] * _weight(times, pages.words[at], float(pages.words.mean()))
-        return rarity, scores
+                scores[at] += worth[term] * weight(times, _relative(pages.words[at], float(pages.words.mean())))
+        return worth, scores
 
-    def _by_sentence(self, texts: Sequence[str], rarity: dict[str, float], vector: Vectors) -> Vectors:
+    def _by_sentence(self, texts: Sequence[str], worth: dict[str, float], vector: Vectors) -> Vectors:
         """The best sentence of each text, by words and vector alike: a page may speak of much else besides."""
         said = [(page, sentence) for page, text in enumerate(texts) for sentence in sentences(text) or [text]]
         likely, words = np.zeros(len(said), dtype=np.float32), np.ones(len(said), dtype=np.float32)
@@ -175,8 +161,8 @@ class PageIndex:
             words[number] += times
         mean = float(words.mean())
         for number, term, times in terms:
-            if term in rarity:
-                likely[number] += rarity[term] * float(_weight(np.float32(times), words[number], mean))
+            if term in worth:
+                likely[number] += worth[term] * float(weight(np.float32(times), _relative(words[number], mean)))
         near = similarities(self._embedder.embed([sentence for _, sentence in said]), vector)
         best = np.full(len(texts), -1, dtype=np.float32)
         np.maximum.at(best, [page for page, _ in said], (_share(likely) + near) / 2)
@@ -206,17 +192,12 @@ def _varied(order: NDArray[np.int64], vectors: Vectors, query: Vectors) -> list[
     return first + last
 
 
-def _weight(times: Any, words: Any, mean: float) -> Any:
-    """What a term counts in BM25, apart from how rare it is."""
-    return times * (K1 + 1) / (times + K1 * (1 - B + B * words / max(mean, 1.0)))
+def _relative(words: Any, mean: float) -> Any:
+    """Lengths as multiples of the mean, which is taken to be one word at least."""
+    return words / max(mean, 1.0)
 
 
 def _share(scores: Vectors) -> Vectors:
     """Each score as a share of the best."""
     best = scores.max()
     return scores / best if best > 0 else scores
-
-
-def _telling(text: str) -> list[str]:
-    words = _WORD.findall(prepared(text).lower())
-    return [word for word in words if word not in STOP_WORDS]

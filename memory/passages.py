@@ -6,13 +6,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from .texts import sound
+
 Row = tuple[str, ...]
 """A passage as SQLite takes it, see `Passage.row`."""
-
-
-def sound(text: str) -> str:
-    """The text with a question mark for each lone surrogate, which SQLite would refuse."""
-    return text.encode(errors="replace").decode()
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from .faults import BadPath, DamagedRow
 from .follower import Follower
 from .fusion import DIVERSITY
 from .keywords import Keywords
-from .passages import Filter, Hit, Passage, Why, sound
+from .passages import Filter, Hit, Passage, Why
 from .remembering import Forgetting, Remembering, UnderWay, sweep
 from .searching import Query, Searcher
 from .spaces import Space, SpaceVectors, find_space, find_spaces, hidden, large_spaces, make_space
+from .texts import sound
 from .upkeep import Progress, Told, Upkeep
 from .vectors import VectorIndex
 

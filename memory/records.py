@@ -14,6 +14,7 @@ from .checks import COLUMN, verify
 from .database import Database
 from .faults import Missing
 from .journal import Write
+from .texts import sound
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _row(columns: Mapping[str, Any]) -> dict[str, Any]:
     row = {name: json.dumps(value, default=str) if name in _JSON else value for name, value in columns.items()}
     for name in ("error", "stdin"):  # may hold what is no UTF-8, such as a file's name, and SQLite would refuse it
         if row.get(name):
-            row[name] = row[name].encode(errors="replace").decode()
+            row[name] = sound(row[name])
     return row
 
 

@@ -8,10 +8,8 @@ store is held for moments only, and after a crash all of a change is there or no
 import secrets
 import sqlite3
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from .database import Database
 from .embedder import Vectors
@@ -19,12 +17,11 @@ from .embedders import Embedders, Known
 from .keywords import Indexed
 from .passages import EVERYTHING, Passage, Row
 from .spaces import Space, delete, find_space, insert, make_hidden, move, next_turn, write_vectors
-from .upkeep import TURN, Progress
+from .turns import in_steps
+from .upkeep import Progress
 from .vectors import Mark
 
 STEP = 50  # passages written, or deleted, in one transaction: some 10 ms, in which all others wait
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ class Remembering:
         self._under_way.waiting.add(self._name)
         with self._db.transaction() as connection:
             collection = make_hidden(connection, self._name)
-        for part in in_steps(list(self._new.items())):
+        for part in in_steps(list(self._new.items()), STEP):
             with self._db.transaction() as connection:
                 some = {key: insert(connection, collection, 0, n.row, n.indexed, self._now) for key, n in part}
                 for known in self._embedders.all():
@@ -193,11 +190,3 @@ def sweep(db: Database, under_way: UnderWay, space: Space) -> Iterator[Progress]
             delete(connection, numbers)
         yield Progress("sweeping away what was forgotten", total - space.state()[0], total)
     db.run("DELETE FROM collections WHERE id = ?", (space.id,))
-
-
-def in_steps(things: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Parts of `STEP`, and a turn for the other threads between them."""
-    for start in range(0, len(things), STEP):
-        if start:
-            time.sleep(TURN)
-        yield things[start : start + STEP]

@@ -12,8 +12,9 @@ from .embedders import Embedders
 from .follower import Follower
 from .fusion import DIVERSE, Judged, diverse, fuse
 from .keywords import Keywords, Matches
-from .passages import Filter, Hit, sound
+from .passages import Filter, Hit
 from .spaces import Space, SpaceVectors, read_vectors
+from .texts import sound
 from .vectors import ExactIndex, IndexBroken, compared, nearest, similarities
 
 log = logging.getLogger(__name__)

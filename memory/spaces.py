@@ -18,7 +18,8 @@ from .database import Database
 from .embedder import Vectors
 from .faults import BadPath, DamagedRow
 from .keywords import Indexed
-from .passages import EVERYTHING, Filter, Hit, Row, sound
+from .passages import EVERYTHING, Filter, Hit, Row
+from .texts import sound
 from .vectors import Keys, Mark
 
 log = logging.getLogger(__name__)

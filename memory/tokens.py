@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 from .faults import Damaged
+from .texts import sound
 
 NORMAL, CONTROL, USER = 1, 3, 4
 """Kinds of token in a GGUF (``tokenizer.ggml.token_type``)."""
@@ -70,9 +71,8 @@ class BytePairTokens:
 
     def encode(self, text: str, *, markup: bool = False) -> list[int]:
         """Tokens of a text; without ``markup`` the names of control tokens are plain text. Lone surrogates read "?"."""
-        sound = text.encode("utf-8", "replace").decode()
         found: list[int] = []
-        for piece in _pieces(sound):
+        for piece in _pieces(sound(text)):
             if markup:
                 found += self._encoding.encode(piece, allowed_special="all")
             elif self._always:

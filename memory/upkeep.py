@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .faults import MemoryFault
+from .turns import TURN
 
 log = logging.getLogger(__name__)
 
-TURN = 0.001  # seconds between two steps; a lock that is taken again at once is never another thread's
 _LOOK = 0.05  # seconds between two looks of whoever waits
 
 

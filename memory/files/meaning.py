@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..keywords import STOP_WORDS
 from ..recall import Hit, Recall
+from ..words import STOP_WORDS
 from . import nodes
 from .passages import APP, Index, Placed
 from .store import OnProgress

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..database import Database
 from ..faults import Damaged, Full, Missing
+from ..turns import TURN, in_steps
 from . import chunks, nodes
 from .chunks import Chunks
 from .nodes import Node, Version, asking
@@ -16,7 +17,6 @@ OnProgress = Callable[[float], None]
 """Told how far the work is, 0 to 1."""
 
 STEP = 200  # rows changed in one transaction: some milliseconds, in which all others wait
-_TURN_SECONDS = 0.001  # between two of them; a lock that is taken again at once is never another thread's
 _SLACK = 0.1  # share of the quota that is freed at once when it is reached, so that not every write has to free
 
 
@@ -116,7 +116,7 @@ class FileStore:
         """
         old = self._outlived(retention or self.retention)
         files = self._emptied(old)
-        for part in _steps([] if dry_run else old):
+        for part in in_steps([] if dry_run else old, STEP):
             with self.database.transaction() as connection:
                 drop(connection, part)
         freed = list(self._free({number for number, _ in old} if dry_run else set(), on_progress, dry_run=dry_run))
@@ -153,7 +153,7 @@ class FileStore:
                     if not dry_run:
                         connection.executemany("DELETE FROM chunks WHERE hash = ?", [(key,) for key, _ in spare])
                 yield from (size for _, size in spare)
-                time.sleep(_TURN_SECONDS)
+                time.sleep(TURN)
             if on_progress is not None:
                 on_progress(at[0] / 256)  # hashes are spread evenly
 
@@ -220,10 +220,3 @@ def _remove(connection: sqlite3.Connection, node: Node) -> None:
     while node.parent and not ask("SELECT 1 FROM nodes WHERE parent = ?", (node.parent,)):
         node = nodes.by_id(ask, node.parent)
         connection.execute("DELETE FROM nodes WHERE id = ?", (node.id,))
-
-
-def _steps(rows: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
-    for start in range(0, len(rows), STEP):
-        if start:
-            time.sleep(_TURN_SECONDS)
-        yield rows[start : start + STEP]

@@ -12,7 +12,8 @@ from hashlib import blake2b
 from typing import Any
 
 from ..database import Database
-from ..passages import Passage, sound
+from ..passages import Passage
+from ..texts import sound
 
 TRUSTED, UNTRUSTED = "trusted", "untrusted"
 

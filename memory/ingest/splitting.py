@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ..texts import UNSPACED
 from .blocks import Block, Piece
 
 TARGET = 200  # words: what a piece holds at most, but for the last of a section, which takes what is too small alone
@@ -12,7 +13,6 @@ OVERLAP = 30  # words of the end of a piece that begin the next: a sentence is u
 RECORDS = 100  # words: records are put together up to here; a longer one is a piece of its own
 LARGE_RECORD = 300  # words: one that is longer still is divided
 
-_CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[.!?…][\"'”’)\]])\s+|(?<=[。！？])|\n\s*\n")
 _LINE = re.compile(r"\n")
 _SPACE = re.compile(r"\s+")
@@ -22,7 +22,7 @@ _LONGEST_TITLE = 300
 
 def words(text: str) -> int:
     """How much a text says, in words; two characters of Chinese, Japanese or Korean count as one."""
-    wide = 0 if text.isascii() else len(_CJK.findall(text)) // 2
+    wide = 0 if text.isascii() else len(UNSPACED.findall(text)) // 2
     return max(len(text.split()) + wide, len(text) // _LONG_WORD)
 
 

@@ -5,16 +5,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llmos.memory import checks, embedders, searching
+from llmos.memory import checks, embedders, searching, turns
 from llmos.memory import remembering as module
 from llmos.memory.clusters import ClusterIndex
 from llmos.memory.database import Database
 from llmos.memory.embedder import StaticEmbedder
 from llmos.memory.embedders import active_name
 from llmos.memory.faults import BadPath, DamagedRow, Full
-from llmos.memory.keywords import TOKENIZE, Keywords
+from llmos.memory.keywords import Keywords
 from llmos.memory.recall import Passage, Recall
 from llmos.memory.vectors import IndexBroken
+from llmos.memory.words import TOKENIZE
 
 SHIPPED = Path(__file__).parents[2] / "models" / "shipped"
 ANN = {"owner": "ann", "app": "support"}
@@ -260,7 +261,7 @@ def test_what_others_change_during_the_embedding_is_seen(recall, monkeypatch):
 def test_many_are_remembered_step_by_step_and_seen_at_once(recall, monkeypatch):
     counted = []
     monkeypatch.setattr(module, "STEP", 2)
-    monkeypatch.setattr(module.time, "sleep", lambda _: counted.append(elsewhere(lambda: recall.count(**ANN))))
+    monkeypatch.setattr(turns.time, "sleep", lambda _: counted.append(elsewhere(lambda: recall.count(**ANN))))
     handles = recall.remember([Passage(f"passage {n}") for n in range(9)], **ANN)
     assert counted == [0] * 4
     assert recall.forget([*handles[:3], handles[0]], collection="default", **ANN) == 9
