@@ -20,6 +20,7 @@ from .checks import COLUMN
 from .database import Database
 from .faults import DamagedFile, Missing, MissingFile
 from .migrations import scripts
+from .whole import whole
 
 FORMAT = 1
 TABLES = {
@@ -68,15 +69,10 @@ def write(database: Database, pid: int, path: Path) -> list[int]:
         "format": FORMAT, "store": len(scripts()), "model": tables["processes"][0]["model"], "pids": pids,
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in members.items()},
     }  # fmt: skip
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
-            file.writestr("manifest.json", json.dumps(manifest, indent=1))
-            for name, data in members.items():
-                file.writestr(name, data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("manifest.json", json.dumps(manifest, indent=1))
+        for name, data in members.items():
+            file.writestr(name, data)
     return pids
 
 

@@ -11,7 +11,6 @@ import logging
 import shutil
 import subprocess
 import sys
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import httpx
 import numpy as np
 
 from .embedder import Vectors
+from .seal import sum_of
 from .vectors import Held, IndexBroken, Keys, Mark
 
 log = logging.getLogger(__name__)
@@ -211,15 +211,8 @@ class ChromaServer(ChromaIndex):
 
 def _checksums(folder: Path) -> dict[str, list[int]]:
     """Size and CRC-32 of every file below a folder."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            size = check = 0
-            with path.open("rb") as file:
-                while part := file.read(2**20):
-                    size, check = size + len(part), zlib.crc32(part, check)
-            found[str(path.relative_to(folder))] = [size, check]
-    return found
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): list(sum_of(path)) for path in files}
 
 
 def _probe(path: Path) -> None:

@@ -36,9 +36,15 @@ def take_off(path: Path) -> None:
     _beside(path).unlink(missing_ok=True)
 
 
-def _sum(path: Path) -> str:
+def sum_of(path: Path) -> tuple[int, int]:
+    """Size and CRC-32 of a file."""
     size, check = 0, 0
     with path.open("rb") as file:
         while part := file.read(_PART):
             size, check = size + len(part), zlib.crc32(part, check)
+    return size, check
+
+
+def _sum(path: Path) -> str:
+    size, check = sum_of(path)
     return f"{size} {check:08x}\n"

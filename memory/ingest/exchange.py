@@ -23,6 +23,7 @@ from ..passages import Passage
 from ..recall import Recall
 from ..spaces import find_space
 from ..vectors import Mark
+from ..whole import whole
 from .shelf import Place, Reading, Shelf
 
 VERSION = 1
@@ -49,20 +50,13 @@ ShelfOf = Callable[[Place], Shelf]
 
 def write(database: Database, places: Sequence[Place], shelf_of: ShelfOf, path: Path, now: float) -> Steps:
     """Write collections of one owner and app to a file, which is there when all is in it. Raises `OSError`."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with part.open("xb") as file:
-            out = _Out(file)
-            out.line(
-                {"llmos": "memory", "version": VERSION, "owner": places[0].owner, "app": places[0].app, "written": now}
-            )
-            moved = yield from _write_all(database, places, shelf_of, out)
-            out.line({"end": {"passages": moved.passages, "sources": moved.sources, "digest": out.digest.hexdigest()}})
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as file:
+        out = _Out(file)
+        out.line(
+            {"llmos": "memory", "version": VERSION, "owner": places[0].owner, "app": places[0].app, "written": now}
+        )
+        moved = yield from _write_all(database, places, shelf_of, out)
+        out.line({"end": {"passages": moved.passages, "sources": moved.sources, "digest": out.digest.hexdigest()}})
     return moved
 
 
