@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -155,18 +155,14 @@ async def boot(
         undo.enter_context(HomeLock(home, serves=serves))
         with translated():
             with held_back():
-                database = Database(home.database, progress=on_progress or _silent)
+                database = Database(home.database, progress=on_progress or silent)
             undo.callback(database.close)
-            engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or _silent)
+            engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or silent)
             undo.callback(engine.close)
             forget_the_dead(database)
             journal = Journal(database)
             undo.callback(journal.close)
-            embedder = undo.enter_context(chosen_embedder(home.root, on_progress))
-            before = undo.enter_context(embedder_before(home.root, database, embedder))
-            recall = recall_on(home, database, embedder, before)
-            undo.callback(recall.close)
-            files = files_on(home, database, on_progress or _silent)
+            embedder, recall, files = undo.enter_context(remembered(home, database, on_progress or silent))
         parts = Parts(
             home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox(), files
         )
@@ -181,8 +177,21 @@ async def boot(
             await machine.close()
 
 
-def recall_on(home: Home, database: Database, embedder: Embedder, before: Embedder | None) -> Recall:
-    """The passages of a home; also for commands that need no engine. Searched by ``before`` until ``embedder`` can."""
+@contextmanager
+def remembered(
+    home: Home, database: Database, on_progress: OnProgress
+) -> Iterator[tuple[Embedder, Recall, FileStore]]:  # fmt: skip
+    """The passages and files of a home, and the embedder chosen for it, until the block is left. Needs no engine."""
+    with ExitStack() as undo:
+        embedder = undo.enter_context(chosen_embedder(home.root, on_progress))
+        before = undo.enter_context(embedder_before(home.root, database, embedder))
+        recall = _recall_on(home, database, embedder, before)
+        undo.callback(recall.close)
+        yield embedder, recall, _files_on(home, database, on_progress)
+
+
+def _recall_on(home: Home, database: Database, embedder: Embedder, before: Embedder | None) -> Recall:
+    """Searched by ``before`` until ``embedder`` can."""
     index = index_in(home.root / "index", database, os.environ.get("LLMOS_CHROMA", ""))
     recall = Recall(database, before or embedder, index)
     if before is not None:
@@ -193,13 +202,13 @@ def recall_on(home: Home, database: Database, embedder: Embedder, before: Embedd
     return recall
 
 
-def files_on(home: Home, database: Database, on_progress: OnProgress) -> FileStore:
-    """The files of a home; those that an older llmos had in a folder of their own are taken in."""
+def _files_on(home: Home, database: Database, on_progress: OnProgress) -> FileStore:
+    """Those that an older llmos had in a folder of their own are taken in."""
     take_in(database, home.files, lambda share: on_progress("taking in the files of an older llmos", share))
     return FileStore(database, QUOTA)
 
 
-def _silent(what: str, share: float) -> None:
+def silent(what: str, share: float) -> None:
     """Nobody watches."""
 
 

@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from ...kernel.errors import BadInput, Storage
+from .bars import bar, share
 from .display import clean, err, one_line, out, print_json, rows_table
 from .handin import expanded
 from .home import Home
@@ -251,11 +251,7 @@ def check_all(home: Home, *, as_json: bool) -> int:
 @contextmanager
 def _bar(begin: str) -> Iterator[Callable[[Row], None]]:
     """A bar on standard error, on a terminal."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    console = err()
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
+    with bar(share()) as progress:
         task = progress.add_task(begin, total=None)
 
         def on_step(step: Row) -> None:

@@ -9,10 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn
 from rich.text import Text
 
 from ...kernel.errors import BadInput, NotFound, Storage
+from .bars import bar
 from .display import err, one_line, out, print_json
 from .execute import size
 from .handin import expanded
@@ -180,11 +181,7 @@ def _size(text: str) -> int:
 @contextmanager
 def _bar(begin: str) -> Iterator[Callable[[Row], None]]:
     """A bar on standard error, on a terminal; what is in work stands before it."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[tally]}"))
-    console = err()
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
+    with bar(TextColumn("{task.fields[tally]}")) as progress:
         task = progress.add_task(begin, total=None, tally="")
 
         def on_step(step: Row) -> None:

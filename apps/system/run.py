@@ -5,10 +5,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, TaskID
 from rich.text import Text
 
 from .arguments import Given
+from .bars import bar
 from .display import clean, err, out, print_json
 from .options import Options
 from .output import AppOutput, ask_terminal, fault_line, plain_result, remainder
@@ -22,11 +23,7 @@ class Bar:
     """One bar on standard error for ``total`` processes; not there when standard error is no terminal."""
 
     def __init__(self, total: int) -> None:
-        console = err()
-        columns = [TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()]
-        if total > 1:
-            columns.insert(2, MofNCompleteColumn())
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._progress = bar(*([MofNCompleteColumn()] if total > 1 else []))
         self._shares = [0.0] * total
         self._task: TaskID | None = None  # none before the first progress
         self._closed = False

@@ -113,19 +113,15 @@ def _scripted(options: Options) -> ScriptedEngine | None:
 @contextmanager
 def preparing() -> Iterator[Callable[[str, float], None]]:
     """A bar on standard error while a model is made ready; it goes when the work is done."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from .bars import bar, share
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    console = err()
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
+    with bar(share()) as progress:
         task = None
 
-        def on_progress(what: str, share: float) -> None:
+        def on_progress(what: str, done: float) -> None:
             nonlocal task
             if task is None:
                 task = progress.add_task(what, total=1.0)
-            progress.update(task, description=what, completed=share)
+            progress.update(task, description=what, completed=done)
 
         yield on_progress

@@ -32,9 +32,8 @@ from ...memory.ingest.library import Library
 from ...memory.recall import Recall
 from ...memory.records import Records
 from . import checkpoints, file_services, housekeeping, memory_services
-from .boot import Running, files_on, recall_on
+from .boot import Running, remembered, silent
 from .client import NotRunning, request
-from .embedders import chosen_embedder, embedder_before
 from .ending import held_back
 from .home import Home, HomeLock
 
@@ -109,11 +108,7 @@ def opened(home: Home) -> Iterator[Stores]:
         with held_back(), translated():
             database = Database(home.database)
             undo.callback(database.close)
-            embedder = undo.enter_context(chosen_embedder(home.root))
-            before = undo.enter_context(embedder_before(home.root, database, embedder))
-            recall = recall_on(home, database, embedder, before)
-            undo.callback(recall.close)
-            files = files_on(home, database, lambda what, share: None)
+            _, recall, files = undo.enter_context(remembered(home, database, silent))
             pids = count(Records(database).next_pid())
         yield Stores(home, database, recall, files, lambda: next(pids))
 
