@@ -1,6 +1,5 @@
 -- What a process needs to go on after the program that ran it has died; rows know their digests.
 UPDATE processes SET state = 'lost', finished = started WHERE finished IS NULL;
-DELETE FROM pages;
 
 ALTER TABLE processes RENAME TO processes_before;
 CREATE TABLE processes (

@@ -1,7 +1,8 @@
 DROP TABLE pages; -- of processes that ended with an earlier llmos: only what had left a window stood there
 CREATE TABLE contexts (
     pid INTEGER PRIMARY KEY,
-    state TEXT NOT NULL                    -- a JSON object: policy, counters, stubs (`pages.Header`)
+    state TEXT NOT NULL,                   -- a JSON object: policy, counters, stubs (`pages.Header`)
+    digest INTEGER AS (digest(pid, state)) STORED
 );
 CREATE TABLE pages (
     id INTEGER PRIMARY KEY,
@@ -20,6 +21,10 @@ CREATE TABLE pages (
     covers TEXT NOT NULL DEFAULT '[]',     -- handles of the pages that it sums up, a JSON array
     summary TEXT NOT NULL DEFAULT '',      -- handle of a page that sums it up
     text TEXT NOT NULL,
+    digest INTEGER AS (digest(
+        id, pid, handle, role, kind, label, tokens, place, touched, importance, resident, recalled, part_of, covers,
+        summary, text
+    )) STORED,
     UNIQUE (pid, handle)
 );
 CREATE INDEX pages_by_residence ON pages (pid, resident, summary, place, id); -- the texts need not be read
