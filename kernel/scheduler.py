@@ -253,7 +253,7 @@ class Scheduler:
         if result.fault is not None:
             work.done.set_exception(BadInput(result.fault.message, hint=result.fault.hint))
             return
-        if usage.first_token is None and result.token is not None:
+        if usage.first_token is None and result.tokens:
             usage.first_token = time.monotonic()
         try:
             work.take(result, self.engine.ends, self.engine.piece)

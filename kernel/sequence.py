@@ -109,16 +109,17 @@ class Writing(Work):
 
     def take(self, result: Result, ends: Callable[[int], bool], piece: Callable[[int], bytes]) -> None:
         """Take the drawn token: show its text, or finish."""
-        if result.token is None:
+        if not result.tokens:
             return
+        (token,) = result.tokens
         self.prefilling = False
         self.first = self.first or time.monotonic()
-        if ends(result.token):
+        if ends(token):
             self._finish("end")
             return
-        self.drawn.append(result.token)
-        self.feed = [result.token]
-        self._show(self.out.feed(piece(result.token)))
+        self.drawn.append(token)
+        self.feed = [token]
+        self._show(self.out.feed(piece(token)))
         if self.out.stopped is not None:
             self._finish("stop")
         elif len(self.drawn) >= self.most:

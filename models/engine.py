@@ -48,8 +48,13 @@ class EngineInfo:
     vocabulary: int
     trained_window: int
     end: int  # the token that ends an answer
-    any_cut: bool = False  # a prompt gives the same bits however it is cut, so any prefix may be shared
+    grain: int = 1  # cuts of at least this many tokens give the same bits; shorter ones take another path
     details: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def any_cut(self) -> bool:
+        """Whether decoded and prefilled tokens are the same bits, so that any prefix may be shared."""
+        return self.grain == 1
 
 
 class Sampler(Protocol):
@@ -65,6 +70,9 @@ class Slice:
 
     With a ``sampler`` the step draws the token that follows the last one. With ``targets`` (at most as many as
     ``tokens``) it gives, for each of the last positions, the log-likelihood of that target as the next token.
+
+    The last ``guess`` of the tokens may be a guess at what the sampler will draw: it draws after each of them as long
+    as it drew what was guessed, and the stream keeps only what it drew. ``top`` asks for `Result.chances`.
     """
 
     stream: int
@@ -72,13 +80,26 @@ class Slice:
     position: int
     sampler: Sampler | None = None
     targets: Sequence[int] | None = None
+    guess: int = 0
+    top: int | None = None
+
+
+@dataclass(frozen=True)
+class Chance:
+    """How likely a drawn token was, and the likeliest in its place, as logarithms: before sampling and constraint."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()  # token and its logarithm, the likeliest first
 
 
 @dataclass(frozen=True)
 class Result:
     """What a step gave for one slice, in the order of the slices."""
 
-    token: int | None = None
+    tokens: tuple[int, ...] = ()  # drawn: one, or with a guess up to one more than were guessed
+    forced: tuple[int, ...] = ()  # what the constraint leaves no choice about next: to be fed, it is drawn already
+    chances: tuple[Chance, ...] = ()  # one for each of ``tokens`` and ``forced``, where they were asked for
     logprobs: list[float] | None = None  # natural logarithms, one for each target
     fault: ModelFault | None = None  # why no token could be drawn (a grammar that allows none)
 

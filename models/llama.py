@@ -35,15 +35,15 @@ class Way:
     kv: int  # type of keys and values in the cache
     flash: bool
     exact: bool  # a stream's logits are the same bits whatever else is in the step
-    any_cut: bool = False  # and however its tokens were cut into steps
+    grain: int = 1  # and however its tokens were cut into steps of at least so many
 
 
 WAYS = {
     # Without flash attention neither the split-KV path nor the tiles are taken.
-    "exact": Way("exact", llama_cpp.GGML_TYPE_F16, flash=False, exact=True),
+    "exact": Way("exact", llama_cpp.GGML_TYPE_F16, flash=False, exact=True, grain=2),
     # Exact however a prompt is cut, half the bytes, slower prefill.
-    "exact-q8": Way("exact-q8", llama_cpp.GGML_TYPE_Q8_0, flash=True, exact=True, any_cut=True),
-    "fast": Way("fast", llama_cpp.GGML_TYPE_F16, flash=True, exact=False, any_cut=True),
+    "exact-q8": Way("exact-q8", llama_cpp.GGML_TYPE_Q8_0, flash=True, exact=True),
+    "fast": Way("fast", llama_cpp.GGML_TYPE_F16, flash=True, exact=False),
 }
 
 
@@ -99,7 +99,7 @@ class LlamaEngine:
         llama_cpp.llama_model_meta_val_str(self._model, b"general.architecture", architecture, 128)
         self.info = EngineInfo(
             name or path.stem, architecture.value.decode(), way, streams, window, CHUNK, batch, size, trained,
-            self._end_token(), WAYS[way].any_cut, {"threads": str(self._threads), "file": path.name},
+            self._end_token(), WAYS[way].grain, {"threads": str(self._threads), "file": path.name},
         )  # fmt: skip
 
     def _open(self, way: Way, streams: int, window: int, batch: int, *, pooled: bool = False) -> Any:
@@ -232,8 +232,8 @@ class LlamaEngine:
             try:
                 token = part.sampler.draw(self._logits(row))
             except BadGrammar as fault:
-                return Result(None, scores, fault)
-        return Result(token, scores)
+                return Result(logprobs=scores, fault=fault)
+        return Result(() if token is None else (token,), logprobs=scores)
 
     def _logits(self, row: int) -> NDArray[np.float32]:
         pointer = llama_cpp.llama_get_logits_ith(self._context, row)

@@ -61,7 +61,7 @@ class ScriptedEngine:
             END + 1,
             window,
             END,
-            False,
+            2,
             {"delay": str(delay)},
         )
         self.script = script
@@ -112,11 +112,11 @@ class ScriptedEngine:
             raise EngineFault("the stream is full")
         before = len(held)
         held += part.tokens
-        token = self._draw(part.sampler, held) if isinstance(part.sampler, ScriptedSampler) else None
+        drawn = (self._draw(part.sampler, held),) if isinstance(part.sampler, ScriptedSampler) else ()
         if part.targets is None:
-            return Result(token)
+            return Result(drawn)
         first = before + len(part.tokens) - len(part.targets) + 1
-        return Result(token, [self._likelihood(held[: first + i], t) for i, t in enumerate(part.targets)])
+        return Result(drawn, logprobs=[self._likelihood(held[: first + i], t) for i, t in enumerate(part.targets)])
 
     def _draw(self, sampler: ScriptedSampler, held: list[int]) -> int:
         if sampler.closed:

@@ -35,9 +35,9 @@ def write(engine, prompt: str, most=24, sampling=None, constraint=None, stream=0
     sampler = engine.sampler(sampling or Sampling(), constraint)
     (result,) = engine.step([Slice(stream, tokens, 0, sampler)])
     said, at = b"", len(tokens)
-    while not engine.ends(result.token) and most:
-        said += engine.piece(result.token)
-        (result,) = engine.step([Slice(stream, [result.token], at, sampler)])
+    while not engine.ends(result.tokens[0]) and most:
+        said += engine.piece(result.tokens[0])
+        (result,) = engine.step([Slice(stream, [result.tokens[0]], at, sampler)])
         at, most = at + 1, most - 1
     sampler.close()
     return said.decode(errors="replace")
