@@ -54,8 +54,13 @@ class Scheduler:
         constraint: Constraint | None = None,
         stops: Sequence[str] = (),
         on_text: Callable[[str], None] | None = None,
+        ignore_end: bool = False,
+        top: int | None = None,
     ) -> Written:
-        """Generate up to ``most`` tokens; fewer where the window ends. Raises LimitExceeded for too long a prompt."""
+        """Generate up to ``most`` tokens; fewer where the window ends. Raises LimitExceeded for too long a prompt.
+
+        ``ignore_end``: go on where the model would end. ``top``: give the chances of each token, see `Slice`.
+        """
         self._fits(len(prompt))
         work = Writing(
             process,
@@ -65,6 +70,8 @@ class Scheduler:
             most=min(most, self.engine.info.window - len(prompt)),
             out=TextOut(stops),
             on_text=on_text,
+            ignore_end=ignore_end,
+            top=top,
         )
         written: Written = await self._submit(work)
         return written
@@ -227,6 +234,7 @@ class Scheduler:
             work.at,
             work.sampler if work.wants_token(count) else None,
             work.targets(count),
+            top=work.top if isinstance(work, Writing) else None,
         )
         return work, part
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..models.engine import Result, Sampler
+from ..models.engine import Chance, Result, Sampler
 from ..models.textout import TextOut
 from .process import Process
 
@@ -24,6 +24,7 @@ class Written:
     reused: int
     first_token_s: float
     seconds: float
+    chances: list[Chance] = field(default_factory=list)  # one for each token, where they were asked for
 
 
 @dataclass(eq=False)
@@ -102,6 +103,9 @@ class Writing(Work):
     drawn: list[int] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
     first: float | None = None
+    ignore_end: bool = False  # go on where the model would end
+    top: int | None = None  # see `Slice.top`
+    chances: list[Chance] = field(default_factory=list)
 
     def wants_token(self, tokens: int) -> bool:
         """At the end of the prompt, and at every token after it."""
@@ -114,10 +118,11 @@ class Writing(Work):
         (token,) = result.tokens
         self.prefilling = False
         self.first = self.first or time.monotonic()
-        if ends(token):
+        if ends(token) and not self.ignore_end:
             self._finish("end")
             return
         self.drawn.append(token)
+        self.chances += result.chances
         self.feed = [token]
         self._show(self.out.feed(piece(token)))
         if self.out.stopped is not None:
@@ -135,7 +140,8 @@ class Writing(Work):
         self._show(self.out.finish())
         now = time.monotonic()
         first = (self.first or now) - self.begun
-        self.done.set_result(Written("".join(self.text), how, self.drawn, self.reused, first, now - self.begun))
+        text, seconds = "".join(self.text), now - self.begun
+        self.done.set_result(Written(text, how, self.drawn, self.reused, first, seconds, self.chances))
 
 
 @dataclass(eq=False)
