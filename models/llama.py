@@ -242,10 +242,12 @@ class LlamaEngine:
     # -- streams (the engine's thread) --
 
     def copy(self, source: int, target: int, length: int) -> None:
-        """Copy the whole stream (llama.cpp copies no part of one), then cut its tail."""
-        self.trim(target, 0)
-        llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
-        self._lengths[target] = self._lengths[source]
+        """Copy what lies in a stream, then cut its tail.
+
+        By way of a saved state: ``llama_memory_seq_cp`` between streams only notes that something is to be copied,
+        does it at the next decode, whatever the source holds by then, and copies the room of the whole window.
+        """
+        self.restore(target, self.save(source))
         self.trim(target, length)
 
     def trim(self, stream: int, length: int) -> None:
