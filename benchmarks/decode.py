@@ -104,9 +104,7 @@ def main() -> None:
     found = []
     for way in given.ways.split(","):
         for row in compare(given.model, given.batched_bench, way, given.threads, given.runs):
-            print(
-                f"{row['way']:9} B={row['streams']:<3} {row['llmos']:8} tok/s  {row['batched_bench']}  ratio {row['ratio']}"
-            )
+            print(f"{way:9} B={row['streams']:<3} {row['llmos']:8} tok/s, {row['batched_bench']}: {row['ratio']}")
             found.append(row)
     if given.json:
         given.json.write_text(json.dumps(found, indent=1))

@@ -7,6 +7,7 @@ Everything but `tokenize`, `piece` and `ends` belongs to one thread: the one tha
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -125,8 +126,19 @@ class Engine(Protocol):
     def sampler(self, sampling: Sampling, constraint: Constraint | None = None) -> Sampler:
         """A new sampler; raises `BadGrammar` for a grammar that cannot be read."""
 
-    def step(self, slices: Sequence[Slice]) -> list[Result]:
-        """Compute all slices in one batch; every stream at most once, at most ``info.batch`` tokens in all."""
+    def adapt(self, name: str, file: Path, scale: float = 1.0) -> tuple[int, ...]:
+        """Load a LoRA adapter, to be used under ``name``; its invocation tokens, or () where it has none.
+
+        One of the same name is replaced; "" is the base model. Raises `Damaged` or `Unsupported`. What a stream holds
+        belongs to the adapter that it was computed under: never go on from it, nor share it, under another, but for
+        the tokens before the invocation (`adapters.activation`), which are to be computed under "".
+        """
+
+    def step(self, slices: Sequence[Slice], adapter: str = "") -> list[Result]:
+        """Compute all slices in one batch; every stream at most once, at most ``info.batch`` tokens in all.
+
+        All are computed under one adapter; `EngineFault` for a name that was not loaded. A change costs milliseconds.
+        """
 
     def trim(self, stream: int, length: int) -> None:
         """Keep the first ``length`` tokens of a stream; 0 empties it."""

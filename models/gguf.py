@@ -44,6 +44,7 @@ class ModelFile:
     size: int  # bytes of the whole file
     metadata: dict[str, Scalar | Array]  # without the long arrays that nobody asked for
     arrays: dict[str, ArrayType]  # every array, read or not
+    kinds: dict[str, int]  # the file's number for the type of every value that is no array
     tensors: tuple[Tensor, ...]
 
     def text(self, key: str) -> str:
@@ -152,11 +153,11 @@ def read(path: Path, *, arrays: Collection[str] = ()) -> ModelFile:
     with opened(path) as reader:
         version = _version(reader)
         tensors, keys = reader.count("tensors", _LEAST_TENSOR), reader.count("keys", _LEAST_KEY)
-        metadata, types = _metadata(reader, keys, arrays)
+        metadata, types, kinds = _metadata(reader, keys, arrays)
         alignment = metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment < 8 or alignment & (alignment - 1):
             raise reader.damaged(f"the alignment {alignment!r} is no power of two from 8")
-        return ModelFile(path, version, reader.size, metadata, types, tensor_table(reader, tensors, alignment))
+        return ModelFile(path, version, reader.size, metadata, types, kinds, tensor_table(reader, tensors, alignment))
 
 
 def _version(reader: HeadReader) -> int:
@@ -176,23 +177,24 @@ def _version(reader: HeadReader) -> int:
 
 def _metadata(
     reader: HeadReader, count: int, wanted: Collection[str]
-) -> tuple[dict[str, Scalar | Array], dict[str, ArrayType]]:
+) -> tuple[dict[str, Scalar | Array], dict[str, ArrayType], dict[str, int]]:
     values: dict[str, Scalar | Array] = {}
     arrays: dict[str, ArrayType] = {}
+    kinds: dict[str, int] = {}
     for _ in range(count):
         key = reader.key()
         if key in values or key in arrays:
             raise reader.damaged(f"the key {key!r} stands twice")
         kind = reader.u32(repr(key))
         if kind != ARRAY:
-            values[key] = reader.scalar(kind, key)
+            values[key], kinds[key] = reader.scalar(kind, key), kind
             continue
         arrays[key] = reader.array_type(key)
         if key in wanted or arrays[key].length <= _SHORT:
             values[key] = reader.array(arrays[key], key)
         else:
             reader.skip_array(arrays[key], key)
-    return values, arrays
+    return values, arrays, kinds
 
 
 def check(path: Path) -> ModelFile:

@@ -18,7 +18,7 @@ from .faults import Damaged, NoSuchModel, Unsupported
 from .formats import BLOCKS
 
 AGAIN = "download it again, or convert it again"
-INT32, FLOAT32, STRING, ARRAY = 5, 6, 8, 9
+UINT32, INT32, FLOAT32, STRING, ARRAY = 4, 5, 6, 8, 9
 _LONGEST_NAME = 63  # GGML_MAX_NAME without its terminator
 _LONGEST_KEY = 2**16 - 1  # bytes, as the format says
 _LONGEST_TEXT = 2**26  # bytes of a value: some carry their whole tokenizer.json, of which gemma's has 32 MiB

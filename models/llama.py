@@ -21,6 +21,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
+from .adapting import Adapters
 from .batch import Batch, outputs
 from .chances import chance, loglikelihood
 from .engine import CHUNK, Chance, Constraint, EngineInfo, Result, Sampling, Saved, Slice
@@ -97,6 +98,7 @@ class LlamaEngine:
         self._context = self._open(WAYS[way], streams, window, batch)
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._batch = Batch(batch)
+        self._adapters = Adapters(self._model, self._context, path)
         self._lengths = [0] * streams  # tokens in each stream; owned by the engine's thread
         self._pieces: dict[int, bytes] = {}
         self._ends = frozenset(t for t in range(size) if llama_cpp.llama_vocab_is_eog(self._vocab, t))
@@ -169,9 +171,14 @@ class LlamaEngine:
 
     # -- steps (the engine's thread) --
 
-    def step(self, slices: Sequence[Slice]) -> list[Result]:
+    def adapt(self, name: str, file: Path, scale: float = 1.0) -> tuple[int, ...]:
+        """Load a LoRA adapter that `check_adapter` accepts."""
+        return self._adapters.load(name, file, scale)
+
+    def step(self, slices: Sequence[Slice], adapter: str = "") -> list[Result]:
         """One llama_decode for each graph of the step, see `graphs`. A step that fails leaves all as it was."""
         self._check(slices)
+        self._adapters.use(adapter)
         fillers = [Slice(s, (0,), self._lengths[s]) for s in bridges(slices) if self._lengths[s] < self.info.window]
         results: dict[int, Result] = {}  # by stream
         try:

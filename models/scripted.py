@@ -9,12 +9,13 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .engine import CHUNK, Constraint, EngineInfo, Result, Sampling, Saved, Slice
-from .faults import EngineFault
+from .faults import EngineFault, NoSuchModel
 
 MARKUP = ("<|im_start|>", "<|im_end|>", "<|end|>")
 END = 258
@@ -67,6 +68,8 @@ class ScriptedEngine:
         self.script = script
         self.delay = delay
         self.steps: list[list[tuple[int, int]]] = []  # for each step: (stream, tokens) of every slice
+        self.adapters: list[str] = []  # for each step: the one it was computed under
+        self._adapters: set[str] = set()  # those loaded
         self._streams: list[list[int]] = [[] for _ in range(streams)]
 
     def tokenize(self, text: str, *, markup: bool = False) -> list[int]:
@@ -93,8 +96,17 @@ class ScriptedEngine:
         """A place in the script, not yet begun."""
         return ScriptedSampler(sampling, constraint)
 
-    def step(self, slices: Sequence[Slice]) -> list[Result]:
-        """Append the tokens and give each sampler's next byte."""
+    def adapt(self, name: str, file: Path, scale: float = 1.0) -> tuple[int, ...]:
+        """Note the name. The file holds the invocation, as text; an empty one is that of a plain LoRA."""
+        if not file.is_file():
+            raise NoSuchModel(f"cannot read {file}", hint="name a readable adapter")
+        self._adapters.add(name)
+        return tuple(self.tokenize(file.read_text(), markup=True))
+
+    def step(self, slices: Sequence[Slice], adapter: str = "") -> list[Result]:
+        """Append the tokens and give each sampler's next byte; the adapter only goes into ``adapters``."""
+        if adapter and adapter not in self._adapters:
+            raise EngineFault(f"no adapter {adapter!r} is loaded")
         if self.delay:
             time.sleep(self.delay)
         if sum(len(s.tokens) for s in slices) > self.info.batch:
@@ -102,6 +114,7 @@ class ScriptedEngine:
         if len({s.stream for s in slices}) != len(slices):
             raise EngineFault("a stream stands twice in one step")
         self.steps.append([(s.stream, len(s.tokens)) for s in slices])
+        self.adapters.append(adapter)
         return [self._one(s) for s in slices]
 
     def _one(self, part: Slice) -> Result:

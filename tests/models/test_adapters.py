@@ -1,0 +1,165 @@
+"""LoRA adapters: files that are refused before llama.cpp sees them, and what a sound one does."""
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from llmos.models.adapters import activation, check_adapter
+from llmos.models.engine import Slice
+from llmos.models.faults import Damaged, EngineFault, Unsupported
+from llmos.models.gguf import read
+
+WIDTH = 32  # of the very small model
+QUERY = "blk.0.attn_q.weight"
+
+
+def write_adapter(path: Path, pairs: dict[str, tuple[np.ndarray, np.ndarray]], **keys) -> Path:
+    """A LoRA of pairs (a, b), each row by row: a is (rank, inputs), b is (outputs, rank)."""
+    writer = gguf.GGUFWriter(path, keys.pop("architecture", "llama"))
+    writer.add_type(keys.pop("type", "adapter"))
+    writer.add_string("adapter.type", keys.pop("form", "lora"))
+    alpha = keys.pop("alpha", 16.0)
+    if alpha is not None:
+        writer.add_key_value("adapter.lora.alpha", alpha, keys.pop("alpha_type", gguf.GGUFValueType.FLOAT32))
+    if (tokens := keys.pop("invocation", None)) is not None:
+        kind = keys.pop("invocation_type", gguf.GGUFValueType.UINT32)
+        writer.add_key_value("adapter.alora.invocation_tokens", tokens, gguf.GGUFValueType.ARRAY, sub_type=kind)
+    for name, (a, b) in pairs.items():
+        for part, values in (("a", a), ("b", b)):
+            if values is not None:
+                writer.add_tensor(f"{name}.lora_{part}", values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def pair(inputs: int, outputs: int, rank: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return random.standard_normal((rank, inputs), np.float32), random.standard_normal((outputs, rank), np.float32)
+
+
+def test_a_sound_adapter_is_accepted(tiny, tmp_path):
+    assert check_adapter(write_adapter(tmp_path / "a.gguf", {QUERY: pair(WIDTH, WIDTH)}), read(tiny)) == ()
+
+
+def test_the_invocation_is_read(tiny, tmp_path):
+    path = write_adapter(tmp_path / "a.gguf", {QUERY: pair(WIDTH, WIDTH)}, invocation=[4, 5, 6])
+    assert check_adapter(path, read(tiny)) == (4, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "keys", "fault", "says"),
+    [
+        ({QUERY: pair(WIDTH, WIDTH)}, {"type": "model"}, Unsupported, "not a LoRA"),
+        ({QUERY: pair(WIDTH, WIDTH)}, {"form": "ia3"}, Unsupported, "not a LoRA"),
+        ({QUERY: pair(WIDTH, WIDTH)}, {"architecture": "qwen2"}, Unsupported, "qwen2"),
+        ({QUERY: pair(WIDTH, WIDTH)}, {"alpha": 16.0, "alpha_type": gguf.GGUFValueType.FLOAT64}, Damaged, "alpha"),
+        ({QUERY: pair(WIDTH, WIDTH)}, {"alpha": 16, "alpha_type": gguf.GGUFValueType.UINT32}, Damaged, "alpha"),
+        ({QUERY: pair(WIDTH, WIDTH)}, {"alpha": float("nan")}, Damaged, "alpha"),
+        ({QUERY: pair(WIDTH, WIDTH)}, {"invocation": [999]}, Unsupported, "invocation"),
+        ({QUERY: pair(WIDTH, WIDTH)}, {"invocation": [1] * 65}, Damaged, "invocation"),
+        (
+            {QUERY: pair(WIDTH, WIDTH)},
+            {"invocation": [1], "invocation_type": gguf.GGUFValueType.INT32},
+            Damaged,
+            "invocation",
+        ),
+        ({}, {}, Damaged, "changes no weight"),
+        ({QUERY: (pair(WIDTH, WIDTH)[0], None)}, {}, Damaged, "lacks one"),
+        ({QUERY: pair(WIDTH + 32, WIDTH)}, {}, Unsupported, "do not fit"),
+        ({QUERY: (pair(WIDTH, WIDTH)[0], pair(WIDTH, WIDTH, 4)[1])}, {}, Unsupported, "do not fit"),
+        ({"blk.7.attn_q.weight": pair(WIDTH, WIDTH)}, {}, Unsupported, "no weight"),
+        ({"nonsense": pair(WIDTH, WIDTH)}, {}, Unsupported, "no weight"),
+        ({"token_embd.weight": pair(WIDTH, WIDTH)}, {}, Unsupported, "output too"),
+        ({QUERY: tuple(x.astype(np.float64) for x in pair(WIDTH, WIDTH))}, {}, Unsupported, "F64"),
+    ],
+)
+def test_what_llama_cpp_would_stumble_over_is_refused(tiny, tmp_path, pairs, keys, fault, says):
+    path = write_adapter(tmp_path / "a.gguf", pairs, **keys)
+    with pytest.raises(fault, match=says):
+        check_adapter(path, read(tiny))
+
+
+def test_every_cut_of_a_file_is_refused(tiny, tmp_path):
+    model = read(tiny)
+    whole = write_adapter(tmp_path / "a.gguf", {QUERY: pair(WIDTH, WIDTH)}).read_bytes()
+    cut = tmp_path / "cut.gguf"
+    for length in range(0, len(whole) - 64, 61):
+        cut.write_bytes(whole[:length])
+        with pytest.raises((Damaged, Unsupported)):
+            check_adapter(cut, model)
+
+
+def test_an_adapter_begins_at_its_last_invocation():
+    assert activation([1, 2, 3], ()) == 0
+    assert activation([7, 1, 2, 9, 1, 2, 5], (1, 2)) == 4
+    assert activation([1, 2], (1, 2)) == 0
+    assert activation([1, 3, 2], (1, 2)) is None
+    assert activation([], (1,)) is None
+
+
+class TestOnTheEmbeddedModel:
+    pytestmark = pytest.mark.model
+
+    @pytest.fixture(scope="class", params=["exact", "exact-q8"])
+    def engine(self, load_engine, request):
+        loaded = load_engine(streams=4, way=request.param)
+        yield loaded
+        loaded.close()
+
+    @pytest.fixture(autouse=True)
+    def empty(self, engine):
+        yield
+        for stream in range(4):
+            engine.trim(stream, 0)
+
+    @pytest.fixture
+    def adapter(self, model_file, tmp_path):
+        """Writes a random LoRA of attention and feed-forward weights of the embedded model."""
+        shapes = {t.name: t.shape for t in read(model_file).tensors}
+
+        def make(seed: int, kind=np.float32, **keys) -> Path:
+            names = [f"blk.{layer}.{weight}.weight" for layer in (0, 9) for weight in ("attn_q", "attn_v", "ffn_down")]
+            pairs = {name: tuple(v.astype(kind) * 0.1 for v in pair(*shapes[name], seed=seed)) for name in names}
+            return write_adapter(tmp_path / f"{seed}.gguf", pairs, **keys)
+
+        return make
+
+    def score(self, engine, tokens, adapter="", neighbours=()):
+        slices = [Slice(0, tokens, 0, targets=[9] * len(tokens))]
+        result, *_ = engine.step([*slices, *(Slice(s, tokens, 0) for s in neighbours)], adapter)
+        for stream in (0, *neighbours):
+            engine.trim(stream, 0)
+        return result.logprobs
+
+    def test_it_changes_what_is_computed_and_only_while_it_is_used(self, engine, adapter):
+        tokens = engine.tokenize("The shop opens at nine and closes at six on every day but Sunday.")
+        assert engine.adapt("one", adapter(1)) == ()
+        assert engine.adapt("two", adapter(2, invocation=[5, 6])) == (5, 6)
+        base = self.score(engine, tokens)
+        one, two = self.score(engine, tokens, "one"), self.score(engine, tokens, "two")
+        assert len({tuple(base), tuple(one), tuple(two)}) == 3
+        assert self.score(engine, tokens) == base
+        assert self.score(engine, tokens, "one") == one
+
+    def test_a_scale_of_zero_is_the_base_and_a_name_can_be_given_anew(self, engine, adapter):
+        tokens = engine.tokenize("All that is gold does not glitter.")
+        base = self.score(engine, tokens)
+        engine.adapt("a", adapter(3))
+        assert self.score(engine, tokens, "a") != base
+        engine.adapt("a", adapter(3), scale=0.0)  # while the one before is in use
+        assert self.score(engine, tokens, "a") == base
+
+    @pytest.mark.parametrize("kind", [np.float32, np.float16])
+    def test_under_an_adapter_neighbours_change_no_bit(self, engine, adapter, kind):
+        tokens = engine.tokenize("A long way from home there was a small shop that sold shoes, and nothing but shoes.")
+        engine.adapt("n", adapter(4, kind))
+        assert self.score(engine, tokens, "n") == self.score(engine, tokens, "n", neighbours=(1, 2, 3))
+
+    def test_a_name_that_was_not_loaded_is_refused_and_harms_nothing(self, engine):
+        with pytest.raises(EngineFault, match="no adapter"):
+            engine.step([Slice(0, [1], 0)], "nobody")
+        engine.step([Slice(0, [1], 0)])
