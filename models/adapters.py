@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .faults import Damaged, Unsupported
@@ -35,8 +36,16 @@ def activation(tokens: Sequence[int], invocation: Sequence[int]) -> int | None:
     return None
 
 
-def check_adapter(path: Path, model: ModelFile) -> tuple[int, ...]:
-    """Whether the file is a sound LoRA for the model; its invocation tokens. Raises `Damaged` or `Unsupported`."""
+@dataclass(frozen=True)
+class AdapterFile:
+    """What a file that was checked says."""
+
+    invocation: tuple[int, ...]  # it changes the model from these tokens on only (aLoRA); () from the start (LoRA)
+    quantised: bool  # whether all its values are: their products are the same bits for one row as for many
+
+
+def check_adapter(path: Path, model: ModelFile) -> AdapterFile:
+    """Whether the file is a sound LoRA for the model. Raises `Damaged` or `Unsupported` with the reason."""
     file = read(path)
     kind, form = file.text("general.type"), file.text("adapter.type")
     if kind != "adapter" or form != "lora":
@@ -51,7 +60,7 @@ def check_adapter(path: Path, model: ModelFile) -> tuple[int, ...]:
     if not isinstance(alpha, float) or not math.isfinite(alpha) or file.kinds.get(_ALPHA, FLOAT32) != FLOAT32:
         raise Damaged(f"{path.name}: {_ALPHA} is {alpha!r}, no finite float32", hint="convert it again")
     _check_pairs(file, model)
-    return _invocation(file, model.vocabulary_size)
+    return AdapterFile(_invocation(file, model.vocabulary_size), all(t.type == "Q8_0" for t in file.tensors))
 
 
 def _check_pairs(file: ModelFile, model: ModelFile) -> None:

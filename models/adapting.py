@@ -22,6 +22,7 @@ class Adapter:
 
     handle: Any
     scale: float
+    quantised: bool
 
 
 class Adapters:
@@ -36,7 +37,7 @@ class Adapters:
         """Check and load; see `Engine.adapt`."""
         if not name or not math.isfinite(scale):
             raise EngineFault(f"an adapter needs a name and a finite scale, not {name!r} and {scale}")
-        invocation = check_adapter(file, self._base)
+        checked = check_adapter(file, self._base)
         handle = llama_cpp.llama_adapter_lora_init(self._model, str(file).encode())
         if not handle:
             raise EngineFault(f"llama.cpp cannot load the adapter {file.name}")
@@ -44,8 +45,8 @@ class Adapters:
             if old is self._used:
                 self._set(None)
             llama_cpp.llama_adapter_lora_free(old.handle)
-        self._loaded[name] = Adapter(handle, scale)
-        return invocation
+        self._loaded[name] = Adapter(handle, scale, checked.quantised)
+        return checked.invocation
 
     def use(self, name: str) -> None:
         """Compute with this one from now on; "" is none. llama.cpp plans its graphs anew, so only on a change."""
@@ -54,6 +55,14 @@ class Adapters:
             raise EngineFault(f"no adapter {name!r} is loaded")
         if wanted is not self._used:
             self._set(wanted)
+
+    @property
+    def paired(self) -> bool:
+        """Whether a graph needs two rows at least, of tokens and of outputs, to give the same bits as a larger one.
+
+        A single row of a product with floats takes another path, which adds up in another order.
+        """
+        return self._used is not None and not self._used.quantised
 
     def _set(self, adapter: Adapter | None) -> None:
         handles = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter.handle if adapter else None)

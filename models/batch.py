@@ -21,6 +21,7 @@ class Batch:
         self._streams = np.zeros(size, np.int32)
         self._pointers = (self._streams.ctypes.data + 4 * np.arange(size)).astype(np.uint64)
         self._outputs = np.zeros(size, np.int8)
+        self.outputs = 0  # rows of logits that the batch gives
         self._range = np.arange(size, dtype=np.int32)
         self.c = llama_cpp.llama_batch()
         self.c.token = self._tokens.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token))
@@ -29,8 +30,21 @@ class Batch:
         self.c.seq_id = self._pointers.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(llama_cpp.llama_seq_id)))
         self.c.logits = self._outputs.ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
 
-    def fill(self, slices: Sequence[Slice]) -> list[int]:
-        """Write the slices one behind the other; for each, the row of its first output among all outputs."""
+    def fill(self, slices: Sequence[Slice], *, paired: bool = False) -> list[int]:
+        """Write the slices one behind the other; for each, the row of its first output among all outputs.
+
+        With ``paired`` a single output gets a second beside it, whose row nobody reads.
+        """
+        rows = self._fill(slices)
+        self.outputs = sum(map(outputs, slices))
+        if paired and self.outputs == 1 < self.c.n_tokens:
+            first = bool(self._outputs[0])
+            self._outputs[self.c.n_tokens - 1 if first else 0] = 1
+            self.outputs = 2
+            rows = rows if first else [row + 1 for row in rows]
+        return rows
+
+    def _fill(self, slices: Sequence[Slice]) -> list[int]:
         if all(len(part.tokens) == 1 for part in slices):
             return self._fill_single(slices)
         at, row, rows = 0, 0, []

@@ -95,7 +95,8 @@ class LlamaEngine:
         trained = llama_cpp.llama_model_n_ctx_train(self._model)
         window = min(window, trained)
         self._outputs = max(streams, CHUNK)  # rows of logits that one llama_decode may give
-        self._context = self._open(WAYS[way], streams, window, batch)
+        self._way = WAYS[way]
+        self._context = self._open(self._way, streams, window, batch)
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._batch = Batch(batch)
         self._adapters = Adapters(self._model, self._context, path)
@@ -108,7 +109,7 @@ class LlamaEngine:
         llama_cpp.llama_model_meta_val_str(self._model, b"general.architecture", architecture, 128)
         self.info = EngineInfo(
             name or path.stem, architecture.value.decode(), way, streams, window, CHUNK, batch, size, trained,
-            self._end_token(), WAYS[way].grain, {"threads": str(self._threads), "file": path.name},
+            self._end_token(), self._way.grain, {"threads": str(self._threads), "file": path.name},
         )  # fmt: skip
 
     def _open(self, way: Way, streams: int, window: int, batch: int, *, pooled: bool = False) -> Any:
@@ -195,15 +196,24 @@ class LlamaEngine:
 
     def _decode(self, parts: list[Slice]) -> dict[int, Result]:
         """One graph; results by stream."""
-        rows = self._batch.fill(parts)
+        paired = self._way.exact and self._adapters.paired
+        beside = self._beside(parts[0].stream) if paired and len(parts) == len(parts[0].tokens) == 1 else []
+        whole = sorted([*parts, *beside], key=lambda part: part.stream)
+        rows = dict(zip((part.stream for part in whole), self._batch.fill(whole, paired=paired), strict=True))
         code = llama_cpp.llama_decode(self._context, self._batch.c)
+        for part in beside:
+            self.trim(part.stream, part.position)
         if code != 0:
             raise EngineFault(f"llama_decode returned {code}")
         for part in parts:
             self._lengths[part.stream] = part.position + len(part.tokens)
-        count = rows[-1] + outputs(parts[-1])
-        logits = self._logits(count) if count else None
-        return {part.stream: self._result(part, logits, row) for part, row in zip(parts, rows, strict=True)}
+        logits = self._logits(self._batch.outputs)
+        return {part.stream: self._result(part, logits, rows[part.stream]) for part in parts}
+
+    def _beside(self, stream: int) -> list[Slice]:
+        """A token to throw away in a stream next to this one; none where both are full, or where there is no other."""
+        near = [s for s in (stream + 1, stream - 1) if 0 <= s < self.info.streams]
+        return [Slice(s, (0,), self._lengths[s]) for s in near if self._lengths[s] < self.info.window][:1]
 
     def _check(self, slices: Sequence[Slice]) -> None:
         if not 0 < sum(len(s.tokens) for s in slices) <= self.info.batch:
@@ -252,8 +262,10 @@ class LlamaEngine:
         forced = sampler.forced() if part.top is None else ()
         return Result(tuple(drawn), forced, tuple(chances), scores)
 
-    def _logits(self, count: int) -> NDArray[np.float32]:
+    def _logits(self, count: int) -> NDArray[np.float32] | None:
         """The logits of all outputs of the last decode, in their order. Shape: count, vocabulary."""
+        if not count:
+            return None
         pointer = llama_cpp.llama_get_logits(self._context)
         return np.ctypeslib.as_array(pointer, shape=(count, self.info.vocabulary))
 
