@@ -170,9 +170,9 @@ def test_under_an_adapter_neighbours_change_no_bit(empty, adapter, kind, rank):
     empty.adapt("n", adapter(4, kind, rank))
     for stream in range(4):
         empty.step([Slice(stream, tokens[:300], 0)], "n")
-    for part in (tokens[300:301], tokens[300:302], tokens[300:330]):
+    # Of single tokens many: what is added up in another order is seldom enough to survive being quantised.
+    for part in (*([token] for token in tokens[:16]), tokens[300:302], tokens[300:330]):
         alone = score(empty, part, "n", at=300)
-        assert alone == score(empty, part, "n", neighbours=(1,), at=300)
         assert alone == score(empty, part, "n", neighbours=(1, 2, 3), at=300)
     all_rows = score(empty, tokens[300:330], "n", at=300)
     (last,) = empty.step([Slice(0, tokens[300:330], 300, targets=[9])], "n")  # one row is wanted
