@@ -88,11 +88,10 @@ class _Order:
 class Shelf:
     """`get` may be called on any thread, the rest on the event loop's; files are written by a third."""
 
-    def __init__(self, folder: Path | None = None, *, ram: int | None = None, disk: int = DISK) -> None:
-        """Without a ``folder`` there is memory alone. ``ram`` and ``disk`` are bytes."""
+    def __init__(self, folder: Path | None = None, *, ram: int | None = None, disk: int | None = None) -> None:
+        """Without a ``folder`` there is memory alone. ``ram`` and ``disk``: bytes; else a part of what is free."""
         self._folder = folder
         self._ram = _fitting() if ram is None else ram
-        self._disk = disk if folder is not None else 0
         self.on_lost: Callable[[int], None] = lambda key: None  # hears, on any thread, of a state that was dropped
         self._entries: dict[int, _Entry] = {}
         self._here = _Order()  # in memory, and not on their way into a file
@@ -108,6 +107,7 @@ class Shelf:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)  # of a program that has ended
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._disk = 0 if folder is None else _room(folder) if disk is None else disk
 
     def put(self, state: Saved, cost: float, *, pinned: bool = False) -> int:
         """Keep a state that costs so many milliseconds to compute again; its number."""
@@ -118,6 +118,8 @@ class Shelf:
             entry = self._entries[key] = _Entry(key, size, cost, pinned, value, state)
             self._here.add(entry)
         self._fit()
+        with self._lock:  # its life begins now that the others have made room
+            self._value(entry)
         return key
 
     def get(self, key: int) -> Saved | None:
@@ -126,8 +128,7 @@ class Shelf:
             entry = self._entries.get(key)
             if entry is None:
                 return None
-            entry.value = self._age + entry.cost / max(entry.size, 1)
-            self._changed(entry)
+            self._value(entry)
             if entry.state is not None:
                 return entry.state
             file, crc = entry.file, entry.crc
@@ -251,6 +252,10 @@ class Shelf:
             lost += [self._evict(one) for one in going]
             return True
 
+    def _value(self, entry: _Entry) -> None:
+        entry.value = self._age + entry.cost / max(entry.size, 1)
+        self._changed(entry)
+
     def _changed(self, entry: _Entry) -> None:
         self._here.changed(entry)
         self._there.changed(entry)
@@ -277,3 +282,8 @@ def _fitting() -> int:
     """Bytes of memory for states: a part of what is free now."""
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(RAM, free // _SHARE)
+
+
+def _room(folder: Path) -> int:
+    """Bytes of files for states: the same of the disk."""
+    return min(DISK, shutil.disk_usage(folder).free // _SHARE)
