@@ -31,6 +31,7 @@ from .prompts import Prompts
 from .replay import diverged
 from .sandbox import Sandbox
 from .scheduler import Scheduler
+from .shelf import Shelf
 from .signals import deliver
 from .translate import translate
 
@@ -57,6 +58,7 @@ class Parts:
     embedder: Embedder
     sandbox: Sandbox
     files: FileStore
+    shelf: Shelf | None = None  # for states that are in no stream; None: in memory alone
 
 
 @dataclass
@@ -70,7 +72,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.table = ProcessTable(self.parts.records.next_pid())
-        self.scheduler = Scheduler(self.parts.engine)
+        self.scheduler = Scheduler(self.parts.engine, shelf=self.parts.shelf)
         self.pages = PageIndex(self.parts.database, self.parts.embedder)
         self._lives: set[asyncio.Task[None]] = set()
         self.closing = False  # nothing begins any more

@@ -91,7 +91,7 @@ class Shelf:
     def __init__(self, folder: Path | None = None, *, ram: int | None = None, disk: int | None = None) -> None:
         """Without a ``folder`` there is memory alone. ``ram`` and ``disk``: bytes; else a part of what is free."""
         self._folder = folder
-        self._ram = _fitting() if ram is None else ram
+        self._ram = memory_room() if ram is None else ram
         self.on_lost: Callable[[int], None] = lambda key: None  # hears, on any thread, of a state that was dropped
         self._entries: dict[int, _Entry] = {}
         self._here = _Order()  # in memory, and not on their way into a file
@@ -107,7 +107,7 @@ class Shelf:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)  # of a program that has ended
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._disk = 0 if folder is None else _room(folder) if disk is None else disk
+        self._disk = 0 if folder is None else disk_room(folder) if disk is None else disk
 
     def put(self, state: Saved, cost: float, *, pinned: bool = False) -> int:
         """Keep a state that costs so many milliseconds to compute again; its number."""
@@ -278,12 +278,12 @@ class Shelf:
             entry.file = None
 
 
-def _fitting() -> int:
+def memory_room() -> int:
     """Bytes of memory for states: a part of what is free now."""
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(RAM, free // _SHARE)
 
 
-def _room(folder: Path) -> int:
+def disk_room(folder: Path) -> int:
     """Bytes of files for states: the same of the disk."""
     return min(DISK, shutil.disk_usage(folder).free // _SHARE)

@@ -16,6 +16,7 @@ from ...kernel.machine import QUOTA, Machine, Parts
 from ...kernel.process import Output, Priority, Process, Signal
 from ...kernel.prompts import Encode, Prompts
 from ...kernel.sandbox import Sandbox
+from ...kernel.shelf import Shelf
 from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.embedder import Embedder
@@ -44,6 +45,7 @@ from .launch import Launcher
 from .options import user
 from .registry import Registry
 from .seat import Row, Started
+from .settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +115,10 @@ class Running:
         """The process table since boot."""
         return self.machine.snapshot()
 
+    async def meters(self) -> Row:
+        """See `Seat.meters`."""
+        return dict(self.machine.scheduler.meters())
+
     def pids(self, *, ended: bool = False) -> list[int]:
         """Processes that live, or also those that have ended since boot."""
         return [process.pid for process in self.machine.table if ended or process.alive]
@@ -153,6 +159,7 @@ async def boot(
     with ExitStack() as undo:
         home.create()
         undo.enter_context(HomeLock(home, serves=serves))
+        states = settings(home).states
         with translated():
             with held_back():
                 database = Database(home.database, progress=on_progress or silent)
@@ -164,8 +171,9 @@ async def boot(
             undo.callback(journal.close)
             embedder, recall, files = undo.enter_context(remembered(home, database, on_progress or silent))
         parts = Parts(
-            home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox(), files
-        )
+            home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox(), files,
+            Shelf(home.swap, ram=states.ram, disk=states.disk),
+        )  # fmt: skip
         machine = Machine(parts)
         audit, tools = Audit(home.root / "audit.jsonl"), Toolbox()
         undo.callback(audit.close)

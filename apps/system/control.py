@@ -136,6 +136,10 @@ async def _ps(running: Running, exchange: Exchange) -> list[dict[str, Any]]:
     return await running.rows()
 
 
+async def _meters(running: Running, exchange: Exchange) -> dict[str, Any]:
+    return await running.meters()
+
+
 async def _kill(running: Running, exchange: Exchange) -> None:
     await running.signal(_pid(exchange), str(exchange.asked["signal"]))
 
@@ -161,7 +165,9 @@ def _pid(exchange: Exchange) -> int:
     return pid
 
 
-CALLS: dict[str, Handler] = {"ping": _ping, "ps": _ps, "kill": _kill, "context": _context, "hand_in": _hand_in}
+CALLS: dict[str, Handler] = {
+    "ping": _ping, "ps": _ps, "meters": _meters, "kill": _kill, "context": _context, "hand_in": _hand_in,
+}  # fmt: skip
 """Carried out to the end, whether or not their client waits for it."""
 
 STREAMS: dict[str, Handler] = {

@@ -122,6 +122,11 @@ class Guest:
         rows: list[Row] = await self._link.ask("ps")
         return rows
 
+    async def meters(self) -> Row:
+        """See `Seat.meters`."""
+        meters: Row = await self._link.ask("meters")
+        return meters
+
     def pids(self, *, ended: bool = False) -> list[int]:
         """Processes that live, or also those that have ended; none where nobody answers."""
         try:

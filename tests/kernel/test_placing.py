@@ -110,7 +110,7 @@ async def test_a_state_that_was_lost_is_computed_again(tmp_path, lost):
     await write(scheduler, process(2, owner="another"), "x" * 300)
     for writing in list(scheduler.shelf._writing):
         await asyncio.wrap_future(writing)
-    files = list(folder.iterdir())
+    files, lost_keys = list(folder.iterdir()), set(scheduler.streams.kept)
     assert files
     for file in files:
         file.write_bytes(b"[]")
@@ -119,5 +119,6 @@ async def test_a_state_that_was_lost_is_computed_again(tmp_path, lost):
         assert (await first).text == counting(head)[:60]
     else:
         written = await asyncio.wait_for(write(scheduler, who, head + "and more"), 10)
+        assert not lost_keys & set(scheduler.streams.kept)
         assert (written.text, written.reused) == (counting(head + "and more")[:60], 0)
     await scheduler.close()
