@@ -64,6 +64,11 @@ class Replay:
         """The oldest call with an outcome that the code has not asked for again."""
         return next((entry for entry in self._levels[None].left if _told(entry)), None)
 
+    def has(self, name: str, fields: dict[str, Any], within: int | None) -> bool:
+        """Whether there is an entry like this call that was not asked for yet."""
+        level = self._levels.get(within)
+        return level is not None and any(e.call == name and e.args == fields for e in level.left)
+
     async def meet(self, name: str, fields: dict[str, Any], within: int | None) -> Entry | None:
         """The entry of this call, as soon as it is its turn; None for one that was never made. Raises `Diverged`."""
         level = self._levels.get(within)
