@@ -217,6 +217,7 @@ class Machine:
         finally:
             process.account.charge("pages", -process.usage.pages)
             process.settle(State.DONE)
+            self.table.finished(process)
             process.ended.set()
 
     def _final(self, process: Process) -> dict[str, Any]:

@@ -179,6 +179,9 @@ class ProcessTable:
     def __init__(self, first_pid: int = 1, keep: int = 1000) -> None:
         self._pids = itertools.count(first_pid)
         self._rows: dict[int, Process] = {}
+        self._living: dict[int, Process] = {}
+        self._finished: dict[int, None] = {}  # in the order in which they ended
+        self._children: dict[int, list[Process]] = {}
         self._keep = keep  # finished processes that stay in memory; the records on disk keep all
 
     def new_pid(self) -> int:
@@ -186,11 +189,34 @@ class ProcessTable:
         return next(self._pids)
 
     def add(self, process: Process) -> None:
-        """Enter a process; the oldest finished ones make room."""
+        """Enter a process; one that was suspended here and goes on takes its own place."""
+        if (before := self._rows.pop(process.pid, None)) is not None:
+            self._finished.pop(process.pid, None)
+            self._forget(before)
         self._rows[process.pid] = process
-        finished = [p.pid for p in self._rows.values() if not p.alive]
-        for pid in finished[: max(0, len(finished) - self._keep)]:
-            del self._rows[pid]
+        if process.parent is not None:
+            self._children.setdefault(process.parent, []).append(process)
+        if process.alive:
+            self._living[process.pid] = process
+        else:
+            self.finished(process)
+
+    def finished(self, process: Process) -> None:
+        """It has ended; those that ended first make room."""
+        self._living.pop(process.pid, None)
+        self._finished[process.pid] = None
+        while len(self._finished) > self._keep:
+            pid = next(iter(self._finished))
+            del self._finished[pid]
+            self._forget(self._rows.pop(pid))
+
+    def _forget(self, process: Process) -> None:
+        if process.parent is None:
+            return
+        siblings = self._children[process.parent]
+        siblings.remove(process)
+        if not siblings:
+            del self._children[process.parent]
 
     def get(self, pid: int) -> Process:
         """The process, or `NotFound`."""
@@ -199,16 +225,20 @@ class ProcessTable:
         except KeyError:
             raise NotFound(f"no process {pid}", hint="llmos ps --all lists them", pid=pid) from None
 
+    def find(self, pid: int) -> Process | None:
+        """The process, if it is here."""
+        return self._rows.get(pid)
+
     def __iter__(self) -> Iterator[Process]:
         return iter(list(self._rows.values()))
 
     def living(self) -> list[Process]:
         """All that have not ended."""
-        return [p for p in self._rows.values() if p.alive]
+        return list(self._living.values())
 
     def children(self, pid: int) -> list[Process]:
         """Direct children, in the order they were started."""
-        return [p for p in self._rows.values() if p.parent == pid]
+        return list(self._children.get(pid, ()))
 
     def tree(self, pid: int) -> list[Process]:
         """The process and all its descendants, parents first."""

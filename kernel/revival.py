@@ -46,7 +46,7 @@ def give_up(machine: Machine, record: Record, cause: OSFault) -> None:
     """Enter that a process of an earlier llmos cannot go on; a parent that has come back hears of it."""
     life = machine.parts.records.life(record.pid)
     machine.parts.journal.post(lost(machine.parts.records, record.pid, cause))
-    parent = next((process for process in machine.table if process.pid == record.parent), None)
+    parent = None if record.parent is None else machine.table.find(record.parent)
     if parent is not None:
         _enter_ended(machine, parent, record, life, None, cause, cause.exit_code)
 

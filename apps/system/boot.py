@@ -85,11 +85,12 @@ class Running:
         """Send a signal by name; see `Seat.signal`."""
         if signal.upper() not in Signal.__members__:
             raise BadInput(f"no signal {signal!r}", hint=f"signals are {', '.join(Signal.__members__)}")
-        here = {process.pid for process in self.machine.table if not process.suspended}
-        if pid not in here:
+        process = self.machine.table.find(pid)
+        if process is None or process.suspended:
+            here = {one.pid for one in self.machine.table if not one.suspended}
             end_suspended(self.machine.parts.records, self.machine.parts.journal, here, pid, signal)
             return
-        if not self.machine.table.get(pid).alive:
+        if not process.alive:
             raise BadInput(f"process {pid} has ended", hint="llmos ps lists those that live")
         await self.machine.signal(pid, Signal[signal.upper()])
 
