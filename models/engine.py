@@ -18,6 +18,9 @@ from .spans import Spans
 Constraint = str | Spans
 """What an answer must look like: a grammar in GBNF (rule ``root``), or spans of given texts."""
 
+Saved = bytes | bytearray | memoryview
+"""The state of a stream as bytes."""
+
 CHUNK = 128
 """Prompts are cut at multiples of this many tokens, wherever they stand: a cut must never depend on neighbours."""
 
@@ -131,10 +134,10 @@ class Engine(Protocol):
     def trim(self, stream: int, length: int) -> None:
         """Keep the first ``length`` tokens of a stream; 0 empties it."""
 
-    def save(self, stream: int) -> bytes:
+    def save(self, stream: int) -> Saved:
         """The stream's whole state; the stream keeps it."""
 
-    def restore(self, stream: int, state: bytes) -> None:
+    def restore(self, stream: int, state: Saved) -> None:
         """Put a saved state into a stream, bit for bit, whatever it held."""
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -35,10 +35,13 @@ def write(engine, prompt: str, most=24, sampling=None, constraint=None, stream=0
     sampler = engine.sampler(sampling or Sampling(), constraint)
     (result,) = engine.step([Slice(stream, tokens, 0, sampler)])
     said, at = b"", len(tokens)
-    while not engine.ends(result.tokens[0]) and most:
-        said += engine.piece(result.tokens[0])
-        (result,) = engine.step([Slice(stream, [result.tokens[0]], at, sampler)])
-        at, most = at + 1, most - 1
+    while most > 0:
+        drawn = [*result.tokens, *result.forced]
+        said += b"".join(engine.piece(token) for token in drawn)
+        if engine.ends(drawn[-1]):
+            break
+        (result,) = engine.step([Slice(stream, drawn, at, sampler)])
+        at, most = at + len(drawn), most - len(drawn)
     sampler.close()
     return said.decode(errors="replace")
 
