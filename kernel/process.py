@@ -83,6 +83,8 @@ class Process:
     spawned: int | None = None  # n of the parent's call that started it
     args: dict[str, Any] = field(default_factory=dict)
     stdin: str = ""
+    adapter: str = ""  # the LoRA that its model works with, by name; see `Machine.adapters`
+    replays: int | None = None  # the process that it is a replay of
     state: State = State.READY
     exit_code: int | None = None
     result: Any = None
@@ -113,6 +115,11 @@ class Process:
         self._beneath = self.state
         self.going.set()
         self.usage.started = self.usage.started or time.monotonic()
+
+    @property
+    def name(self) -> str:
+        """What it is called in a list."""
+        return self.app if self.replays is None else f"{self.app} (replay of {self.replays})"
 
     @property
     def alive(self) -> bool:
@@ -163,7 +170,7 @@ class Process:
     def row(self) -> dict[str, Any]:
         """One line of the process table, in plain values."""
         return {
-            "pid": self.pid, "parent": self.parent, "app": self.app, "owner": self.owner,
+            "pid": self.pid, "parent": self.parent, "app": self.name, "owner": self.owner,
             "state": "suspended" if self.suspended else self.state.value,
             "priority": self.priority.name.lower(), "exit_code": self.exit_code,
             "tokens_in": self.usage.tokens_in, "tokens_out": self.usage.tokens_out,

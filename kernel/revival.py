@@ -9,7 +9,7 @@ from ..memory import mail
 from ..memory.context import Context
 from ..memory.journal import Write, entries
 from ..memory.records import Life, Record, Records
-from .errors import OSFault, Unavailable, from_dict
+from .errors import NotFound, OSFault, Unavailable, from_dict
 from .limits import Account, Limits, Usage
 from .machine import Body, Machine
 from .process import Output, Priority, Process, State
@@ -23,6 +23,9 @@ def revive(machine: Machine, record: Record, body: Body, output: Output) -> Proc
     parts = machine.parts
     life = parts.records.life(record.pid)
     parent = machine.table.get(record.parent) if record.parent is not None else None
+    adapter = str(parts.records.conditions(record.pid).get("adapter", ""))
+    if adapter and adapter not in machine.adapters:
+        raise NotFound(f"its adapter {adapter!r} is not there", hint="llmos model adapter add brings it back")
     context = Context.restore(*machine.window(record.pid))
     process = _restored(machine, record, life, output, context, parent)
     process.mailbox.extend(mail.waiting(parts.database, record.pid))
@@ -32,7 +35,8 @@ def revive(machine: Machine, record: Record, body: Body, output: Output) -> Proc
     )  # fmt: skip
     process.counts.update(past.counts)
     process.past = None if past.over else past
-    process.saved, process.aliases = life.saved, life.aliases
+    process.saved, process.aliases, process.adapter = life.saved, life.aliases, adapter
+    parts.journal.post(parts.records.running_on(record.pid, machine.conditions(adapter)))
     machine.begin(process, body, parts.records.changing(record.pid, state="ready"))
     parts.journal.event(record.pid, "resume", {})
     if life.stopped:

@@ -104,7 +104,7 @@ class Gate:
                 return self._taken_over(process, past, name, plain)
             before = await self._before(process, past, name, plain, within)
             if before is not None and before.ok is not None:
-                return _handed_back(entry, before, on_text)
+                return handed_back(entry, before, on_text)
         self._book(process, entry, name, plain)
         if past is not None and before is not None:
             number = past.numbers[before.id]
@@ -139,13 +139,13 @@ class Gate:
             admit(process, name, entry.needs, request)
         except OSFault as fault:
             self.audit.line(process, name, entry.needs if entry else "", fault.code, shown)
-            _count(process)
+            count_call(process)
             raise
         return entry, request, plain
 
     def _book(self, process: Process, entry: Entry, name: str, plain: dict[str, Any]) -> None:
         try:
-            _count(process)
+            count_call(process)
         except OSFault as fault:
             self.audit.line(process, name, entry.needs, fault.code, _shown(entry, plain))
             raise
@@ -209,7 +209,7 @@ class Gate:
         try:
             self.audit.sure()
             reply = await (self._carry_out if entry.waits else self._directly)(call, entry, request)
-            outcome = _plain(reply, _no_value)
+            outcome = in_plain_values(reply)
         except OSFault as fault:
             await self._recorder.end(process, opened, False, fault.to_dict())
             raise
@@ -252,12 +252,13 @@ class Gate:
                 process.settle(State.READY)
 
 
-def _count(process: Process) -> None:
+def count_call(process: Process) -> None:
+    """Book a call; raises `LimitExceeded`."""
     process.account.charge("calls", 1)
     process.usage.calls += 1
 
 
-def _handed_back(entry: Entry, before: Before, on_text: Callable[[str], None] | None) -> c.Reply:
+def handed_back(entry: Entry, before: Before, on_text: Callable[[str], None] | None) -> c.Reply:
     """What the call came to in an earlier life. Raises the error that it raised then."""
     if not before.ok:
         raise from_dict(before.reply or {})
@@ -296,6 +297,11 @@ def _plain(model: BaseModel, otherwise: Callable[[BaseModel], OSFault]) -> dict[
         return model.model_dump(mode="json", exclude_defaults=True)
     except (ValueError, RecursionError) as problem:
         raise otherwise(model) from problem
+
+
+def in_plain_values(reply: c.Reply) -> dict[str, Any]:
+    """A reply as the journal has it."""
+    return _plain(reply, _no_value)
 
 
 def _no_value(reply: BaseModel) -> OSFault:

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -158,15 +159,16 @@ async def boot(
             with held_back():
                 database = Database(home.database, progress=on_progress or silent)
             undo.callback(database.close)
-            engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or silent)
+            engine, prompts, identity = _processor(home, model, streams, window, way, engine, on_progress or silent)
             undo.callback(engine.close)
             forget_the_dead(database)
             journal = Journal(database)
             undo.callback(journal.close)
             embedder, recall, files = undo.enter_context(remembered(home, database, on_progress or silent))
         parts = Parts(
-            home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox(), files
-        )
+            home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox(), files,
+            identity,
+        )  # fmt: skip
         machine = Machine(parts)
         audit, tools = Audit(home.root / "audit.jsonl"), Toolbox()
         undo.callback(audit.close)
@@ -221,9 +223,9 @@ def _processor(
     way: str,
     engine: Engine | None,
     on_progress: OnProgress,
-) -> tuple[Engine, Prompts]:
+) -> tuple[Engine, Prompts, dict[str, str]]:
     if engine is not None:
-        return engine, Prompts(ChatTemplate.default(), engine.tokenize)
+        return engine, Prompts(ChatTemplate.default(), engine.tokenize), {}
     from ...models.catalog import Catalog
     from ...models.llama import LlamaEngine
     from ...models.prepare import ready
@@ -234,7 +236,9 @@ def _processor(
         loaded = LlamaEngine(path, name=entry.name, streams=streams, window=window, way=way)
     file, words = read(path), vocabulary(path)
     template = ChatTemplate(file.chat_template, words.piece(words.bos), words.piece(words.eos))
-    return loaded, Prompts(template, _encode(words, loaded, file))
+    weights = f"{path.name}, {path.stat().st_size} bytes"  # those that a model was prepared into, say
+    identity = {"sha256": entry.sha256, "weights": weights, "llama_cpp": metadata.version("llama_cpp_python")}
+    return loaded, Prompts(template, _encode(words, loaded, file)), identity
 
 
 def _encode(words: Vocabulary, engine: Engine, file: ModelFile) -> Encode:
