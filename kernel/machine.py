@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ from ..memory.recall import Recall
 from ..memory.records import Records
 from ..memory.rendering import Measure
 from ..models.engine import Engine
-from .errors import AppFailed, LimitExceeded, NotFound, OSFault, Terminated, Unavailable
+from .errors import AppFailed, BadInput, LimitExceeded, NotFound, OSFault, Terminated, Unavailable
 from .files import ProcessFiles
 from .limits import Account, Limits
 from .plain import plain
@@ -114,11 +114,8 @@ class Machine:
         """
         if self.closing:
             raise Unavailable("llmos is shutting down")
-        if adapter and adapter not in self.adapters:
-            raise NotFound(
-                f"no adapter {adapter!r} for {self.parts.engine.info.name}",
-                hint="llmos model adapter list shows those there are", adapter=adapter,
-            )  # fmt: skip
+        if adapter:
+            self.adapter(adapter)
         if parent is not None:
             parent.account.charge("children", 1)
         pid = self.table.new_pid()
@@ -151,9 +148,28 @@ class Machine:
 
         return write
 
+    def adapter(self, name: str) -> Adapter:
+        """An adapter by its name, or by name and scale, ``NAME@0.5``.
+
+        Raises `NotFound`, `BadInput`, and `Unavailable` on an engine that takes no adapters.
+        """
+        if not hasattr(self.parts.engine, "adapt"):
+            raise Unavailable(f"{self.parts.engine.info.name} takes no adapters", hint="run the app without --adapter")
+        stem, _, scale = name.partition("@")
+        found = self.adapters.get(stem)
+        if found is None:
+            raise NotFound(
+                f"no adapter {stem!r} for {self.parts.engine.info.name}",
+                hint="llmos model adapter list shows those there are", adapter=stem,
+            )  # fmt: skip
+        try:
+            return replace(found, scale=float(scale)) if scale else found
+        except ValueError:
+            raise BadInput(f"the scale {scale!r} of adapter {stem} is no number", hint=f"such as {stem}@0.5") from None
+
     def conditions(self, adapter: str) -> dict[str, Any]:
         """All that decides on a process's tokens besides the process itself, in plain values."""
-        info, found = self.parts.engine.info, self.adapters.get(adapter)
+        info, found = self.parts.engine.info, self.adapter(adapter) if adapter else None
         return {
             "model": info.name, "way": info.way, "window": info.window, **self.parts.identity, "adapter": adapter,
             **({"adapter_sha256": found.sha256, "adapter_scale": found.scale} if found else {}),

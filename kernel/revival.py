@@ -9,7 +9,7 @@ from ..memory import mail
 from ..memory.context import Context
 from ..memory.journal import Write, entries
 from ..memory.records import Life, Record, Records
-from .errors import NotFound, OSFault, Unavailable, from_dict
+from .errors import OSFault, Unavailable, from_dict
 from .limits import Account, Limits, Usage
 from .machine import Body, Machine
 from .process import Output, Priority, Process, State
@@ -24,8 +24,8 @@ def revive(machine: Machine, record: Record, body: Body, output: Output) -> Proc
     life = parts.records.life(record.pid)
     parent = machine.table.get(record.parent) if record.parent is not None else None
     adapter = str(parts.records.conditions(record.pid).get("adapter", ""))
-    if adapter and adapter not in machine.adapters:
-        raise NotFound(f"its adapter {adapter!r} is not there", hint="llmos model adapter add brings it back")
+    if adapter:
+        machine.adapter(adapter)  # it is there, or the process cannot go on
     context = Context.restore(*machine.window(record.pid))
     process = _restored(machine, record, life, output, context, parent)
     process.mailbox.extend(mail.waiting(parts.database, record.pid))

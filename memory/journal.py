@@ -84,7 +84,7 @@ class Journal:
         write = _inserting(pid, call, args, asked, within, (ok, _json(reply), self._now()))
 
         def both(connection: sqlite3.Connection) -> Asked:
-            place = write(connection)
+            place: Asked = write(connection)
             for one in writes:
                 one(connection)
             return place

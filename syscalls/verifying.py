@@ -101,9 +101,9 @@ class VerifyingGate(Gate):
         if before is not None and before.ok is not None:
             return before
         if before is None and not (self._was_cut and self._past.next() is None):
-            fault = Diverged(f"{process.app} calls {name}, and its journal has no such call", call=name, args=plain)
-            self.machine.end(process, fault)
-            raise fault
+            more = Diverged(f"{process.app} calls {name}, and its journal has no such call", call=name, args=plain)
+            self.machine.end(process, more)
+            raise more
         self.at_the_cut.set()
         await asyncio.Future()
         raise Terminated("the process has ended")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...kernel.errors import BadInput
-from ...kernel.machine import QUOTA, Machine, Parts
+from ...kernel.machine import QUOTA, Adapter, Machine, Parts
 from ...kernel.process import Output, Priority, Process, Signal
 from ...kernel.prompts import Encode, Prompts
 from ...kernel.sandbox import Sandbox
@@ -28,6 +28,7 @@ from ...memory.recall import Recall
 from ...memory.records import Record, Records, forget_the_dead
 from ...memory.salvage import mend
 from ...memory.tokens import BytePairTokens
+from ...models.adapters import Adapters
 from ...models.chat import ChatTemplate
 from ...models.engine import Engine
 from ...models.gguf import ModelFile, Vocabulary, read, vocabulary
@@ -79,7 +80,7 @@ class Running:
         """Start an app with what a command line gave; see `Seat.start`."""
         return self.launcher.launch(
             app, given.args, owner=given.owner or user(), output=output, stdin=stdin, handed=given.handed,
-            priority=Priority[given.priority.upper()] if given.priority else None,
+            priority=Priority[given.priority.upper()] if given.priority else None, adapter=given.adapter,
         )  # fmt: skip
 
     async def signal(self, pid: int, signal: str) -> None:
@@ -170,6 +171,9 @@ async def boot(
             identity,
         )  # fmt: skip
         machine = Machine(parts)
+        with translated():
+            listed = Adapters(home.root).listing(engine.info.name)
+        machine.adapters = {entry.name: Adapter(entry.path, 1.0, entry.sha256) for entry in listed}
         audit, tools = Audit(home.root / "audit.jsonl"), Toolbox()
         undo.callback(audit.close)
         launcher = Launcher(machine, Registry(home))

@@ -75,9 +75,11 @@ class Launcher:
         rights: list[str] | None = None,
         priority: Priority | None = None,
         spawned: int | None = None,
+        adapter: str | None = None,
     ) -> Process:
-        """Start an app by name; ``output`` becomes the ``here`` of its channel, unless it is one.
+        """Start an app by name, with its own adapter unless told which.
 
+        ``output`` becomes the ``here`` of its channel, unless it is one.
         Raises `NotFound`, and `BadInput` for arguments that do not fit.
         """
         assert self.gate is not None
@@ -99,6 +101,7 @@ class Launcher:
                 args=args,
                 stdin=stdin,
                 handed=handed,
+                adapter=manifest.adapting if adapter is None else adapter,
             )
         if parent is None:
             self._listen(process, channel)

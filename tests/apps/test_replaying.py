@@ -4,12 +4,16 @@ import asyncio
 import json
 
 import pytest
+from llmos.apps.system.boot import boot
 from llmos.apps.system.launch import LocalPort
-from llmos.apps.system.replaying import replay
-from llmos.kernel.errors import AppFailed, BadInput, Diverged, Unavailable
-from llmos.kernel.process import Signal
+from llmos.apps.system.replaying import Silent, replay
+from llmos.kernel.errors import AppFailed, BadInput, Diverged, NotFound, Unavailable
+from llmos.kernel.limits import Limits
+from llmos.kernel.machine import Adapter
+from llmos.kernel.process import Priority, Signal
 from llmos.syscalls import calls as c
 from llmos.syscalls.api import Sys
+from llmos.syscalls.rights import RIGHTS
 
 
 def say(prompt: str) -> str:
@@ -176,3 +180,130 @@ async def test_an_app_that_failed_fails_the_same_way(again):
     _, process, verify = await again(main)
     await process.ended.wait()
     assert (await verify())["identical"]
+
+
+async def test_one_that_came_back_after_a_crash_is_replayed_as_one_life(boot_with, home, monkeypatch):
+    """It went on where its journal ended, and its replay runs through both lives."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def main(sys):
+        one = await sys.generate("first", keep=True, max_tokens=20)
+        await sys.save({"said": one.text})
+        reached.set()
+        await go_on.wait()
+        return (await sys.generate("second", max_tokens=20)).text
+
+    bench = await boot_with(say)
+    use(bench, main, monkeypatch)
+    process = bench.start(main)
+    await reached.wait()
+    await bench.machine.suspend(process)
+    go_on.set()
+
+    async def loads(sys):
+        if await sys.load() is None:
+            await main(sys)
+        return (await sys.generate("second", max_tokens=20)).text
+
+    use(bench, loads, monkeypatch)
+    again = bench.launcher.revive(bench.machine.parts.records.get(process.pid), process.output)
+    await again.ended.wait()
+    use(bench, main, monkeypatch)
+    told = await replay(bench.running, process.pid, lambda share: None)
+    assert told["identical"], told["difference"]
+    assert told["calls"] == 3
+
+
+async def test_a_child_is_replayed_by_itself_and_its_parent_without_it(boot_with, monkeypatch):
+    bench = await boot_with(say)
+
+    async def child(sys):
+        return (await sys.generate("a child's words", max_tokens=20)).text
+
+    async def parent(sys):
+        pid = await sys.spawn("test", {"child": True})
+        return (await sys.generate((await sys.wait(pid)).result, max_tokens=20)).text
+
+    started = []
+
+    async def spawn(process, name, args, rights, spawned):
+        started.append(bench.start(child, parent=process, spawned=spawned, args=args))
+        return started[-1]
+
+    monkeypatch.setattr(bench.gate, "spawn", spawn)
+    process = bench.start(parent)
+    await process.ended.wait()
+    for main, pid in ((parent, process.pid), (child, started[0].pid)):
+        use(bench, main, monkeypatch)
+        told = await replay(bench.running, pid, lambda share: None)
+        assert told["identical"], told["difference"]
+    assert len(started) == 1
+
+
+async def test_the_adapter_of_a_process_goes_where_it_goes(boot_with, monkeypatch, tmp_path):
+    bench = await boot_with(say)
+    with pytest.raises(Unavailable, match="takes no adapters"):
+        bench.start(talks, adapter="polite")
+    monkeypatch.setattr(bench.engine, "adapt", lambda *how: (), raising=False)
+    with pytest.raises(NotFound, match="no adapter 'polite'"):
+        bench.start(talks, adapter="polite")
+    bench.machine.adapters["polite"] = Adapter(tmp_path / "polite.gguf", 1.0, "sum")
+    use(bench, talks, monkeypatch)
+    process = bench.start(talks, adapter="polite@0.5")
+    await process.ended.wait()
+    conditions = bench.machine.parts.records.conditions(process.pid)
+    assert (conditions["adapter"], conditions["adapter_scale"]) == ("polite@0.5", 0.5)
+    told = await replay(bench.running, process.pid, lambda share: None)
+    assert told["identical"], told["difference"]
+    assert bench.machine.table.get(told["replay"]).adapter == "polite@0.5"
+    bench.machine.adapters["polite"] = Adapter(tmp_path / "polite.gguf", 1.0, "another sum")
+    with pytest.raises(Unavailable, match="adapter_sha256"):
+        await replay(bench.running, process.pid, lambda share: None)
+
+
+class Real:
+    """What `use` and `tampered` need of a bench, on the real engine."""
+
+    def __init__(self, running):
+        self.running, self.machine, self.launcher, self.gate = (
+            running, running.machine, running.launcher, running.gate,
+        )  # fmt: skip
+
+    def start(self, main):
+        async def body(process):
+            return await main(Sys(LocalPort(self.gate, process)))
+
+        return self.machine.start(
+            body, app="test", owner="me", rights=frozenset(RIGHTS), limits=Limits(), priority=Priority.NORMAL,
+            output=Silent(),
+        )  # fmt: skip
+
+
+@pytest.mark.model
+async def test_the_real_model_writes_the_same_tokens_again(home, load_engine, monkeypatch):
+    async def main(sys):
+        await sys.add("You answer in one sentence.", kind="system")
+        one, two = await asyncio.gather(
+            sys.generate("What is the sea?", max_tokens=40, keep=True),
+            sys.generate("Name a colour.", max_tokens=40, temperature=0.8, use_context=False),
+        )
+        chosen = await sys.choose([" yes", " no"], one.text)
+        return [two.text, chosen.option, (await sys.run("say hello", max_steps=2)).finish]
+
+    engine = load_engine(streams=4)
+    async with boot(home, engine=engine) as running:
+        bench = Real(running)
+        use(bench, main, monkeypatch)
+        process = bench.start(main)
+        await process.ended.wait()
+        assert process.error is None
+        told = await replay(running, process.pid, lambda share: None)
+        assert told["identical"], told["difference"]
+        assert told["tokens"] > 40
+        assert told["scores"] == 2
+
+        def other(reply):
+            reply["scores"][0] *= 1 + 1e-15
+
+        tampered(bench, process.pid, "choose", other)
+        assert (await replay(running, process.pid, lambda share: None))["difference"]["call"] == "choose"
