@@ -1,6 +1,7 @@
 import asyncio
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from llmos.kernel.errors import (
@@ -50,8 +51,6 @@ async def test_the_intent_is_on_disk_before_the_call_acts(bench, monkeypatch):
         seen.extend(e.call for e in bench.machine.parts.journal.entries(call.process.pid))
         return await entry.handler(call, request)
 
-    from dataclasses import replace
-
     monkeypatch.setitem(bench.gate.table, "progress", replace(entry, handler=handler))
 
     async def main(sys):
@@ -79,10 +78,18 @@ async def test_of_a_call_that_changes_nothing_only_the_outcome_is_kept_and_of_a_
     assert process.usage.calls == 5
 
 
-async def test_a_read_that_was_given_up_stands_in_the_journal_once_and_as_such(bench):
+async def test_a_read_that_was_given_up_stands_in_the_journal_once_and_as_such(bench, monkeypatch):
+    began = asyncio.Event()
+
+    async def long(call, request):
+        began.set()
+        await asyncio.Future()
+
+    monkeypatch.setitem(bench.gate.table, "recall", replace(bench.gate.table["recall"], handler=long))
+
     async def main(sys):
         reading = asyncio.ensure_future(sys.recall("anything"))
-        await asyncio.sleep(0.001)
+        await began.wait()
         reading.cancel()
         with suppress(asyncio.CancelledError):
             await reading
