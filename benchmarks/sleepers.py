@@ -1,8 +1,9 @@
 """Ten thousand processes that wait for a message: what they take, how long `ps` takes, and how soon one wakes.
 
-python benchmarks/sleepers.py [--processes N] [--model FILE] [--json]     in a home of its own, which is removed
+python benchmarks/sleepers.py [--processes N] [--model FILE] [--streams N] [--json]     in a home of its own, which is removed
 
-Memory is the resident set of the whole program, as Linux counts it. A wake-up is from `process.send` of one process
+Memory is the resident set of the whole program, as Linux counts it; with a model, its weights and the whole cache of
+keys and values (streams times window) are in it from the start, see ``before_mib``. A wake-up is from `process.send` of one process
 to the reply of another's `process.receive`, both journalled on disk; the median and the worst of 50 are told.
 """
 
@@ -65,10 +66,13 @@ async def wake_ups(running: Running, pids: list[int], woken: dict[int, float]) -
     return times
 
 
-async def measure(home: Home, count: int, model: str | None) -> dict[str, float]:
+async def measure(home: Home, count: int, model: str | None, streams: int, window: int) -> dict[str, float]:
     """All figures, by name."""
     engine = None if model else ScriptedEngine()
-    async with boot(home, engine=engine, model=model, serves=True) as running, serve(running):
+    async with (
+        boot(home, engine=engine, model=model, streams=streams, window=window, serves=True) as running,
+        serve(running),
+    ):
         before, woken, begun = resident_mib(), dict[int, float](), time.perf_counter()
 
         async def main(sys: Sys) -> None:
@@ -94,10 +98,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=10_000)
     parser.add_argument("--model", default="", help="a GGUF file; without it the scripted engine serves")
+    parser.add_argument("--streams", type=int, default=16)
+    parser.add_argument("--window", type=int, default=4096)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        told = asyncio.run(measure(Home(Path(folder, "home")), given.processes, given.model or None))
+        told = asyncio.run(
+            measure(Home(Path(folder, "home")), given.processes, given.model or None, given.streams, given.window)
+        )
     print(json.dumps(told) if given.json else "\n".join(f"{name:<14} {value:>10.2f}" for name, value in told.items()))
 
 
