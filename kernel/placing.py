@@ -33,6 +33,7 @@ class Moves:
     leaving: list[Leaving] = field(default_factory=list)
     back: list[Work] = field(default_factory=list)  # whose state comes back from the shelf
     lost: set[Stream] = field(default_factory=set)  # that got nothing, since a state was lost
+    copied: dict[Stream, Saved] = field(default_factory=dict)  # states that several streams begin from
     swaps: int = 0
 
 
@@ -71,7 +72,12 @@ class Placing:
     def _begin(self, stream: Stream, work: Work, length: int, moves: Moves) -> None:
         """Begin with the first tokens of what lies there; they belong to the work's root already, if there are any."""
         index = stream.index
-        moves.todo.append((work, lambda: self._engine.trim(index, length)))
+
+        def begin() -> None:
+            moves.copied.pop(stream, None)
+            self._engine.trim(index, length)
+
+        moves.todo.append((work, begin))
         self._streams.cut(stream, length)
         if not length:
             self._streams.fill(stream, (), 0, work.root)
@@ -81,7 +87,11 @@ class Placing:
         def copy() -> None:
             if source in moves.lost:
                 self._lose(stream, moves)
-            self._engine.copy(source.index, stream.index, length)
+            if source not in moves.copied:
+                moves.copied[source] = self._engine.save(source.index)
+            moves.copied.pop(stream, None)
+            self._engine.restore(stream.index, moves.copied[source])
+            self._engine.trim(stream.index, length)
 
         moves.todo.append((work, copy))
         self._streams.fill(stream, source.tokens[:length], length, work.root)
@@ -92,6 +102,7 @@ class Placing:
         kept = streams.kept[key]
 
         def restore() -> None:
+            moves.copied.pop(stream, None)
             state = streams.shelf.get(key)
             if state is None:
                 self._lose(stream, moves)

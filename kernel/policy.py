@@ -10,7 +10,8 @@
    in the middle of an answer, they put out others after `RETURN` milliseconds: a gap is shared, not suffered by one.
 3. **Kind.** Decoding comes first, and takes turns with prefill, since a step of both costs as much as one of each.
    Between two decode steps the prefill has a budget of time: `PATIENCE` decode steps, so nobody who reads along waits
-   longer than three. More only where it pays soon: short rests that bring in as many as decode now, within `JOIN`.
+   longer than three; where these are quick, `FLOOR`. More only where it pays soon: short rests that bring in as many as
+   decode now, within `JOIN`.
 4. **Parts.** A decode step takes every decoding sequence. A prefill step takes cuts in the order of rank, interactive
    ones by themselves; half of the room is for who is first, the rest for the shortest. No cut is shorter than the
    engine's grain, and none leaves less than that: what a sequence computes does not depend on where it was cut.
@@ -24,11 +25,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-AGE = 10_000.0
+AGE = 30_000.0
 """Milliseconds that a sequence is passed over before it ranks one class higher."""
 
 PATIENCE = 2.0
 """Decode steps' worth of prefill between two decode steps."""
+
+FLOOR = 40.0
+"""Milliseconds of prefill between two decode steps that nobody notices: the budget where few decode, in quick steps."""
 
 JOIN = 120.0
 """Milliseconds of prefill between two decode steps where it makes the batch twice as large."""
@@ -183,11 +187,9 @@ def _victim(newcomer: View, holders: Iterable[View], quantum: int, few: bool) ->
 
 
 def _yields(holder: View, newcomer: View, quantum: int, few: bool) -> bool:
-    """Whether a holder has to make room. An aged newcomer counts by its level, the holder by its class."""
-    if level(newcomer) < holder.priority:
-        return True
-    if level(newcomer) > holder.priority or newcomer.priority != holder.priority:
-        return False
+    """Whether a holder has to make room. Ageing counts against other classes only."""
+    if newcomer.priority != holder.priority:
+        return newcomer.priority < holder.priority or level(newcomer) < level(holder)
     if few and newcomer.place is Place.SAVED and newcomer.started and newcomer.passed >= RETURN:
         return holder.ran >= LEAST
     if holder.started and holder.ran < quantum:
@@ -227,7 +229,7 @@ def _room(filling: Sequence[View], decoding: Sequence[View], budget: Budget, cos
     if not decoding:
         return budget.batch
     step = costs.decode(sum(v.width for v in decoding))
-    time = PATIENCE * step
+    time = max(PATIENCE * step, FLOOR)
     join = 0.0
     for count, left in enumerate(sorted(v.left for v in filling), 1):
         join += left * costs.prefill_each

@@ -128,14 +128,11 @@ class Engine(Protocol):
     def step(self, slices: Sequence[Slice]) -> list[Result]:
         """Compute all slices in one batch; every stream at most once, at most ``info.batch`` tokens in all."""
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Make the first ``length`` tokens of one stream the whole content of another."""
-
     def trim(self, stream: int, length: int) -> None:
         """Keep the first ``length`` tokens of a stream; 0 empties it."""
 
     def save(self, stream: int) -> Saved:
-        """The stream's whole state; the stream keeps it."""
+        """The stream's whole state; the stream keeps it. To copy a stream, save it and restore that elsewhere."""
 
     def restore(self, stream: int, state: Saved) -> None:
         """Put a saved state into a stream, bit for bit, whatever it held."""

@@ -23,10 +23,13 @@ from numpy.typing import NDArray
 
 from .batch import Batch, outputs
 from .chances import chance, loglikelihood
-from .engine import CHUNK, Chance, Constraint, EngineInfo, Result, Sampling, Slice
+from .engine import CHUNK, Chance, Constraint, EngineInfo, Result, Sampling, Saved, Slice
 from .faults import BadGrammar, EngineFault, Unsupported
 from .graphs import bridges, graphs
 from .sampling import LlamaSampler, Words
+
+MARK = 8
+"""Bytes in front of a saved state, with the number of its tokens."""
 
 
 @dataclass(frozen=True)
@@ -249,37 +252,34 @@ class LlamaEngine:
 
     # -- streams (the engine's thread) --
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Copy what lies in a stream, then cut its tail.
-
-        By way of a saved state: ``llama_memory_seq_cp`` between streams only notes that something is to be copied,
-        does it at the next decode, whatever the source holds by then, and copies the room of the whole window.
-        """
-        self.restore(target, self.save(source))
-        self.trim(target, length)
-
     def trim(self, stream: int, length: int) -> None:
         """Remove everything from position ``length`` on."""
         if not llama_cpp.llama_memory_seq_rm(self._memory, stream, length, -1):
             raise EngineFault(f"{self.info.architecture} models cannot give up a part of a stream")
         self._lengths[stream] = min(self._lengths[stream], length)
 
-    def save(self, stream: int) -> bytes:
-        """The stream's keys and values with a length mark in front (8 bytes)."""
+    def save(self, stream: int) -> Saved:
+        """The stream's keys and values behind a mark of its length (`MARK` bytes)."""
         size = llama_cpp.llama_state_seq_get_size(self._context, stream)
-        buffer = (ctypes.c_uint8 * size)()
-        written = llama_cpp.llama_state_seq_get_data(self._context, buffer, size, stream)
-        if written != size:
+        state = np.empty(MARK + size, np.uint8)
+        data = ctypes.cast(state.ctypes.data + MARK, ctypes.POINTER(ctypes.c_uint8))
+        if llama_cpp.llama_state_seq_get_data(self._context, data, size, stream) != size:
             raise EngineFault(f"stream {stream} could not be saved")
-        return self._lengths[stream].to_bytes(8, "little") + bytes(buffer)
+        state[:MARK] = np.frombuffer(self._lengths[stream].to_bytes(MARK, "little"), np.uint8)
+        return state.data
 
-    def restore(self, stream: int, state: bytes) -> None:
-        """Inverse of `save`, into any stream of an engine of the same model and way."""
+    def restore(self, stream: int, state: Saved) -> None:
+        """Inverse of `save`, into any stream of an engine of the same model and way.
+
+        Also how a stream is copied: ``llama_memory_seq_cp`` between streams only notes that something is to be copied,
+        does it at the next decode, whatever the source holds by then, and copies the room of the whole window.
+        """
         self.trim(stream, 0)
-        data = (ctypes.c_uint8 * (len(state) - 8)).from_buffer_copy(state, 8)
-        if llama_cpp.llama_state_seq_set_data(self._context, data, len(data), stream) != len(data):
+        held = np.frombuffer(state, np.uint8)
+        data, size = ctypes.cast(held.ctypes.data + MARK, ctypes.POINTER(ctypes.c_uint8)), len(held) - MARK
+        if llama_cpp.llama_state_seq_set_data(self._context, data, size, stream) != size:
             raise EngineFault(f"the saved state does not fit stream {stream}")
-        self._lengths[stream] = int.from_bytes(state[:8], "little")
+        self._lengths[stream] = int.from_bytes(held[:MARK].tobytes(), "little")
 
     # -- embeddings --
 

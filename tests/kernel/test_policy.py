@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmos.kernel.policy import AGE, JOIN, PATIENCE, RETURN, SHARE, Budget, Costs, Last, Place, View, cut, decide
+from llmos.kernel.policy import AGE, FLOOR, JOIN, PATIENCE, RETURN, SHARE, Budget, Costs, Last, Place, View, cut, decide
 
 BUDGET = Budget(streams=4, grain=2, batch=512, quantum=100)
 COSTS = Costs(decode_base=5, decode_each=3, prefill_each=1)
@@ -83,12 +83,13 @@ def test_a_cut_takes_and_leaves_at_least_the_grain(left, room, grain):
 
 
 def test_a_long_prefill_leaves_room_for_those_who_decode():
-    views = [*(decoding(i) for i in range(1, 4)), view(9, left=4000, place=Place.STREAM)]
-    step = COSTS.decode(3)
-    first = decide(views, BUDGET, COSTS)
-    assert (first.prefill, first.parts) == (True, ((9, int(PATIENCE * step)),))
-    then = decide(views, BUDGET, COSTS, Last(prefilled=PATIENCE * step))
-    assert (then.prefill, [k for k, _ in then.parts]) == (False, [1, 2, 3])
+    for count, most in ((3, FLOOR), (12, PATIENCE * COSTS.decode(12))):
+        budget = replace(BUDGET, streams=16)
+        views = [*(decoding(i) for i in range(count)), view(99, left=4000, place=Place.STREAM)]
+        first = decide(views, budget, COSTS)
+        assert (first.prefill, first.parts) == (True, ((99, int(most)),))
+        then = decide(views, budget, COSTS, Last(prefilled=most))
+        assert (then.prefill, [k for k, _ in then.parts]) == (False, list(range(count)))
 
 
 def test_short_rests_that_bring_in_as_many_as_decode_go_first():
