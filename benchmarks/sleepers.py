@@ -1,10 +1,11 @@
 """Ten thousand processes that wait for a message: what they take, how long `ps` takes, and how soon one wakes.
 
-python benchmarks/sleepers.py [--processes N] [--model FILE] [--streams N] [--json]     in a home of its own, which is removed
+python benchmarks/sleepers.py [--processes N] [--model FILE] [--streams N] [--json]
 
-Memory is the resident set of the whole program, as Linux counts it; with a model, its weights and the whole cache of
-keys and values (streams times window) are in it from the start, see ``before_mib``. A wake-up is from `process.send` of one process
-to the reply of another's `process.receive`, both journalled on disk; the median and the worst of 50 are told.
+In a home of its own, which is removed. Memory is the resident set of the whole program, as Linux counts it; with a
+model, its weights and the whole cache of keys and values (streams times window) are in it from the start, see
+``before_mib``. A wake-up is from `process.send` of one process to the reply of another's `process.receive`, both
+journalled on disk; the median and the worst of 50 are told.
 """
 
 import argparse
