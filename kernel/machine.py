@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, TypeVar
@@ -23,7 +23,8 @@ from ..memory.recall import Recall
 from ..memory.records import Records
 from ..memory.rendering import Measure
 from ..models.engine import Engine
-from .errors import AppFailed, BadInput, LimitExceeded, NotFound, OSFault, Terminated, Unavailable
+from .adapters import Adapter, named
+from .errors import AppFailed, LimitExceeded, NotFound, OSFault, Terminated, Unavailable
 from .files import ProcessFiles
 from .limits import Account, Limits
 from .plain import plain
@@ -59,15 +60,6 @@ class Parts:
     sandbox: Sandbox
     files: FileStore
     identity: dict[str, str] = field(default_factory=dict)  # what else decides on tokens: the model's sum, versions
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """A LoRA that processes may have their model work with."""
-
-    file: Path
-    scale: float
-    sha256: str
 
 
 @dataclass
@@ -149,23 +141,8 @@ class Machine:
         return write
 
     def adapter(self, name: str) -> Adapter:
-        """An adapter by its name, or by name and scale, ``NAME@0.5``.
-
-        Raises `NotFound`, `BadInput`, and `Unavailable` on an engine that takes no adapters.
-        """
-        if not hasattr(self.parts.engine, "adapt"):
-            raise Unavailable(f"{self.parts.engine.info.name} takes no adapters", hint="run the app without --adapter")
-        stem, _, scale = name.partition("@")
-        found = self.adapters.get(stem)
-        if found is None:
-            raise NotFound(
-                f"no adapter {stem!r} for {self.parts.engine.info.name}",
-                hint="llmos model adapter list shows those there are", adapter=stem,
-            )  # fmt: skip
-        try:
-            return replace(found, scale=float(scale)) if scale else found
-        except ValueError:
-            raise BadInput(f"the scale {scale!r} of adapter {stem} is no number", hint=f"such as {stem}@0.5") from None
+        """An adapter as a process names it; raises as `adapters.named`."""
+        return named(name, self.adapters, self.parts.engine)
 
     def conditions(self, adapter: str) -> dict[str, Any]:
         """All that decides on a process's tokens besides the process itself, in plain values."""

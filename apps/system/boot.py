@@ -12,8 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ...kernel.adapters import Adapter
 from ...kernel.errors import BadInput
-from ...kernel.machine import QUOTA, Adapter, Machine, Parts
+from ...kernel.machine import QUOTA, Machine, Parts
 from ...kernel.process import Output, Priority, Process, Signal
 from ...kernel.prompts import Encode, Prompts
 from ...kernel.sandbox import Sandbox

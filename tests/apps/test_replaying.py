@@ -7,9 +7,9 @@ import pytest
 from llmos.apps.system.boot import boot
 from llmos.apps.system.launch import LocalPort
 from llmos.apps.system.replaying import Silent, replay
+from llmos.kernel.adapters import Adapter
 from llmos.kernel.errors import AppFailed, BadInput, Diverged, NotFound, Unavailable
 from llmos.kernel.limits import Limits
-from llmos.kernel.machine import Adapter
 from llmos.kernel.process import Priority, Signal
 from llmos.syscalls import calls as c
 from llmos.syscalls.api import Sys
