@@ -104,9 +104,8 @@ def main() -> None:
     found = []
     for way in given.ways.split(","):
         for row in compare(given.model, given.batched_bench, way, given.threads, given.runs):
-            print(
-                f"{row['way']:9} B={row['streams']:<3} {row['llmos']:8} tok/s  {row['batched_bench']}  ratio {row['ratio']}"
-            )
+            line = "{way:9} B={streams:<3} {llmos:8} tok/s, batched-bench {batched_bench}, ratio {ratio}"
+            print(line.format(**row))
             found.append(row)
     if given.json:
         given.json.write_text(json.dumps(found, indent=1))

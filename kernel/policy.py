@@ -25,6 +25,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+SLIVER = 16
+"""Tokens below which a cut costs nearly as much as one of that many: none is made that does not end a prefill."""
+
 AGE = 30_000.0
 """Milliseconds that a sequence is passed over before it ranks one class higher."""
 
@@ -221,7 +224,11 @@ def _prefill(
     room = _room(chosen, decoding, budget, costs, last)
     if urgent and decoding and not last.prefilled:  # its first token is awaited: it need not fit
         room = max(room, min(chosen[0].left, _tokens(JOIN, costs, budget)))
-    return _cuts(chosen, min(room, budget.batch), budget.grain) if chosen else ()
+    if not chosen:
+        return ()
+    if not last.prefilled:  # however slow the machine is, there is progress
+        room = max(room, min(chosen[0].left, SLIVER + budget.grain))
+    return _cuts(chosen, min(room, budget.batch), budget)
 
 
 def _room(filling: Sequence[View], decoding: Sequence[View], budget: Budget, costs: Costs, last: Last) -> int:
@@ -244,16 +251,16 @@ def _tokens(time: float, costs: Costs, budget: Budget) -> int:
     return min(max(int(time / costs.prefill_each), 0), budget.batch)
 
 
-def _cuts(filling: Sequence[View], room: int, grain: int) -> tuple[tuple[int, int], ...]:
+def _cuts(filling: Sequence[View], room: int, budget: Budget) -> tuple[tuple[int, int], ...]:
     taken: dict[int, int] = {}
     first = filling[0]
     order = [first, *sorted(filling[1:], key=lambda v: v.left)]
-    share = room if len(filling) == 1 else max(room // 2, min(first.left, grain))
+    share = room if len(filling) == 1 else max(room // 2, min(first.left, SLIVER))
     for view, part in [(first, share), *((v, room) for v in order[1:]), (first, room)]:
         done = taken.get(view.key, 0)
         most = min(part, room) if view.most is None else min(part, room, view.most - done)
-        tokens = cut(view.left - done, most, grain)
-        if tokens:
+        tokens = cut(view.left - done, most, budget.grain)
+        if tokens >= min(view.left - done, SLIVER, budget.batch - 1):
             taken[view.key] = done + tokens
             room -= tokens
     return tuple(taken.items())

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..models.engine import Constraint, Engine, Result, Sampling, Slice
@@ -76,7 +77,7 @@ class Scheduler:
     ) -> Written:
         """Generate up to ``most`` tokens; fewer where the window ends. Raises LimitExceeded for too long a prompt.
 
-        ``ignore_end``: go on where the model would end. ``top``: give the chances of each token, see `Slice`.
+        ``ignore_end``: never end before ``most``. ``top``: give the chances of each token, see `Slice`.
         ``lookup``: guess that the answer copies its prompt; done only where that changes no token.
         """
         self._fits(len(prompt))
@@ -84,11 +85,10 @@ class Scheduler:
             process,
             list(prompt),
             asyncio.get_running_loop().create_future(),
-            sampler=self.engine.sampler(sampling, constraint),
+            sampler=self.engine.sampler(replace(sampling, ends=not ignore_end), constraint),
             most=min(most, self.engine.info.window - len(prompt)),
             out=TextOut(stops),
             on_text=on_text,
-            ignore_end=ignore_end,
             top=top,
             lookup=Lookup(prompt) if lookup and self.engine.info.any_cut else None,
         )

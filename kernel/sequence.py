@@ -135,7 +135,6 @@ class Writing(Work):
     text: list[str] = field(default_factory=list)
     shown: int = 0  # of these pieces, how many were handed on
     first: float | None = None
-    ignore_end: bool = False  # go on where the model would end
     top: int | None = None  # see `Slice.top`
     chances: list[Chance] = field(default_factory=list)
     lookup: Lookup | None = None  # guesses what is copied from the prompt
@@ -188,7 +187,7 @@ class Writing(Work):
 
     def _draw(self, tokens: Sequence[int], ends: Callable[[int], bool], piece: Callable[[int], bytes]) -> None:
         for token in tokens:
-            if ends(token) and not self.ignore_end:
+            if ends(token):
                 self._finish("end")
                 return
             self.drawn.append(token)

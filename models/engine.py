@@ -35,6 +35,7 @@ class Sampling:
     min_p: float = 0.0
     repeat_penalty: float = 1.0  # 1 is off; divides the logits of tokens among the last 64 drawn
     seed: int = 0  # the only source of randomness of a sequence
+    ends: bool = True  # false: tokens that end an answer are never drawn
 
 
 @dataclass(frozen=True)

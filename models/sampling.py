@@ -57,6 +57,7 @@ class LlamaSampler:
     def __init__(self, words: Words, sampling: Sampling, constraint: Constraint | None) -> None:
         self._words = words
         self._ids = words.ids
+        self._endless = np.array(sorted(words.ends), np.int32) if not sampling.ends else None
         self._greedy = sampling.temperature <= 0 and sampling.repeat_penalty == 1
         self._walk = SpanWalk(constraint) if isinstance(constraint, Spans) else None
         self._grammar: Any = None
@@ -86,7 +87,9 @@ class LlamaSampler:
         return bool(found) and found[-1] in self._words.ends
 
     def draw(self, logits: NDArray[np.float32]) -> int:
-        """The next token, given the logits (shape: vocabulary); accepts it."""
+        """The next token, given the logits (shape: vocabulary), which may be changed; accepts it."""
+        if self._endless is not None:
+            logits[self._endless] = -np.inf
         if self._walk is not None:
             allowed = np.array(self._walk.allowed(), np.int32)
             token = self._pick(logits[allowed], allowed)
