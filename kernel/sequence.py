@@ -74,7 +74,7 @@ class Work(ABC):
     @property
     def root(self) -> Root:
         """Within what its prefixes are shared."""
-        return (self.process.owner, "")
+        return (self.process.owner, self.process.adapter)
 
     @property
     def left(self) -> int:

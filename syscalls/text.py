@@ -42,6 +42,7 @@ async def generate(call: Call, request: c.Generate) -> c.Generated:
     return c.Generated(
         text=written.text, finish=written.finish, tokens_in=len(prompt), tokens_reused=written.reused,
         tokens_out=len(written.tokens), first_token_s=written.first_token_s, seconds=written.seconds,
+        tokens=written.tokens,
     )  # fmt: skip
 
 

@@ -8,9 +8,11 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ...kernel.adapters import Adapter
 from ...kernel.errors import BadInput
 from ...kernel.machine import QUOTA, Machine, Parts
 from ...kernel.process import Output, Priority, Process, Signal
@@ -28,6 +30,7 @@ from ...memory.recall import Recall
 from ...memory.records import Record, Records, forget_the_dead
 from ...memory.salvage import mend
 from ...memory.tokens import BytePairTokens
+from ...models.adapters import Adapters
 from ...models.chat import ChatTemplate
 from ...models.engine import Engine
 from ...models.gguf import ModelFile, Vocabulary, read, vocabulary
@@ -80,18 +83,19 @@ class Running:
         """Start an app with what a command line gave; see `Seat.start`."""
         return self.launcher.launch(
             app, given.args, owner=given.owner or user(), output=output, stdin=stdin, handed=given.handed,
-            priority=Priority[given.priority.upper()] if given.priority else None,
+            priority=Priority[given.priority.upper()] if given.priority else None, adapter=given.adapter,
         )  # fmt: skip
 
     async def signal(self, pid: int, signal: str) -> None:
         """Send a signal by name; see `Seat.signal`."""
         if signal.upper() not in Signal.__members__:
             raise BadInput(f"no signal {signal!r}", hint=f"signals are {', '.join(Signal.__members__)}")
-        here = {process.pid for process in self.machine.table if not process.suspended}
-        if pid not in here:
+        process = self.machine.table.find(pid)
+        if process is None or process.suspended:
+            here = {one.pid for one in self.machine.table if not one.suspended}
             end_suspended(self.machine.parts.records, self.machine.parts.journal, here, pid, signal)
             return
-        if not self.machine.table.get(pid).alive:
+        if not process.alive:
             raise BadInput(f"process {pid} has ended", hint="llmos ps lists those that live")
         await self.machine.signal(pid, Signal[signal.upper()])
 
@@ -164,7 +168,7 @@ async def boot(
             with held_back():
                 database = Database(home.database, progress=on_progress or silent)
             undo.callback(database.close)
-            engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or silent)
+            engine, prompts, identity = _processor(home, model, streams, window, way, engine, on_progress or silent)
             undo.callback(engine.close)
             forget_the_dead(database)
             journal = Journal(database)
@@ -173,8 +177,12 @@ async def boot(
         parts = Parts(
             home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox(), files,
             Shelf(home.swap, ram=states.ram, disk=states.disk),
+            identity=identity,
         )  # fmt: skip
         machine = Machine(parts)
+        with translated():
+            listed = Adapters(home.root).listing(engine.info.name)
+        machine.adapters = {entry.name: Adapter(entry.path, 1.0, entry.sha256) for entry in listed}
         audit, tools = Audit(home.root / "audit.jsonl"), Toolbox()
         undo.callback(audit.close)
         launcher = Launcher(machine, Registry(home))
@@ -228,9 +236,9 @@ def _processor(
     way: str,
     engine: Engine | None,
     on_progress: OnProgress,
-) -> tuple[Engine, Prompts]:
+) -> tuple[Engine, Prompts, dict[str, str]]:
     if engine is not None:
-        return engine, Prompts(ChatTemplate.default(), engine.tokenize)
+        return engine, Prompts(ChatTemplate.default(), engine.tokenize), {}
     from ...models.catalog import Catalog
     from ...models.llama import LlamaEngine
     from ...models.prepare import ready
@@ -241,7 +249,9 @@ def _processor(
         loaded = LlamaEngine(path, name=entry.name, streams=streams, window=window, way=way)
     file, words = read(path), vocabulary(path)
     template = ChatTemplate(file.chat_template, words.piece(words.bos), words.piece(words.eos))
-    return loaded, Prompts(template, _encode(words, loaded, file))
+    weights = f"{path.name}, {path.stat().st_size} bytes"  # those that a model was prepared into, say
+    identity = {"sha256": entry.sha256, "weights": weights, "llama_cpp": metadata.version("llama_cpp_python")}
+    return loaded, Prompts(template, _encode(words, loaded, file)), identity
 
 
 def _encode(words: Vocabulary, engine: Engine, file: ModelFile) -> Encode:
