@@ -69,6 +69,14 @@ class Tunings:
         found = self.get(entry)
         return None if found is None or stale(found, entry) else found
 
+    def settled(self, entry: Entry, way: str | None, streams: int) -> Setting | None:
+        """How to compute a model, in that way where one is asked for; None: as is usual."""
+        found = self.valid(entry)
+        if found is None or not found.serves(way):
+            return None
+        batch = max(found.chosen.batch, streams)  # a step must hold a token of every stream
+        return found.chosen.but(way=way or found.chosen.way, batch=batch)
+
     def keep(self, entry: Entry, tuning: Tuning) -> None:
         """Put it in the place of what was known of the model; raises `Full`."""
         self._write({**self._read().models, entry.name: tuning})

@@ -1,4 +1,4 @@
-"""Carries the measurements out: makes the formats, each a file in a folder that goes in the end, and starts the children."""
+"""Carries the measurements out: makes the formats, files in a folder that goes in the end, and starts the children."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..engine import Sampling, Slice
+from ..engine import CHUNK, Sampling, Slice
 from ..gguf import vocabulary
 from ..llama import WAYS, LlamaEngine
 from ..perplexity import surprises
@@ -50,9 +50,7 @@ def speeds(
 def _beaten(found: Sequence[Sequence[dict[str, Any]]], size: int) -> bool:
     """Whether all but the first are clearly slower."""
     first, *others = ([TURN_IN / r["prefill"] + TURN_OUT / r["decode"][size] for r in rows] for rows in found)
-    return bool(others) and all(
-        median(b / a for a, b in zip(first, other, strict=True)) > _CLEARLY for other in others
-    )
+    return bool(others) and all(median(b / a for a, b in zip(first, other, strict=True)) > _CLEARLY for other in others)
 
 
 @contextmanager
@@ -64,8 +62,9 @@ def _course(subject: dict[str, Any], text: str, sizes: Sequence[int]) -> Iterato
         tokens = _enough(engine.tokenize(text), max(cells, PREFILL))
         prompt = tokens[: min(PREFILL, engine.info.window)]
         _feed(engine, 0, tokens[:cells])
+        state = engine.save(0)
         for stream in range(1, max(sizes)):
-            engine.copy(0, stream, cells)
+            engine.restore(stream, state)
 
         def course() -> dict[str, Any]:
             engine.trim(streams - 1, 0)
@@ -112,35 +111,41 @@ def prove(subject: dict[str, Any], text: str) -> dict[str, Any]:
         cells = engine.info.window
         tokens = _enough(engine.tokenize(text), cells + 400)
         prompt = tokens[:cells]
-        whole = _bits(engine, prompt, TAIL)
-        cuts = {cut: _bits(engine, prompt, cut) == whole for cut in CUTS}
-        cuts |= {cut: _bits(engine, prompt, TAIL, head_cut=cut) == whole for cut in (64, 256)}
+        _feed(engine, 1, prompt[:-TAIL], CHUNK)
+        head = bytes(engine.save(1))
+        whole = _bits(engine, prompt, TAIL, head)
+        cuts = {cut: _bits(engine, prompt, cut, head) == whole for cut in CUTS}
+        cuts |= {cut: _bits(engine, prompt, TAIL, cut) == whole for cut in (64, 256)}
         grain = WAYS[subject["way"]].grain
         neighbours = all(
-            _bits(engine, prompt, cut, beside=tokens[offset:]) == alone
-            for cut, alone in {cut: _bits(engine, prompt, cut) for cut in (1, 2, 32, TAIL)}.items()
+            _bits(engine, prompt, cut, head, beside=tokens[offset:]) == alone
+            for cut, alone in {cut: _bits(engine, prompt, cut, head) for cut in (1, 2, 32, TAIL)}.items()
             for offset in (7, 300)
         )
         return {"neighbours": neighbours, "cuts": cuts, "promised": grain}
 
 
 def _bits(
-    engine: LlamaEngine, prompt: Sequence[int], cut: int, *, head_cut: int = 128, beside: Sequence[int] = ()
+    engine: LlamaEngine, prompt: Sequence[int], cut: int, head: bytes | int, *, beside: Sequence[int] = ()
 ) -> str:
     """A digest of what stream 1 computes over the end of a prompt in cuts of so many tokens; the last takes the rest.
 
-    With ``beside``, streams 0 and 2 compute as many tokens of something else in the same steps, and stream 3 three.
+    ``head`` is the state before it, or in which cuts to compute that. With ``beside``, streams 0 and 2 compute as
+    many tokens of something else in the same steps, and stream 3 three.
     """
     for stream in range(4):
         engine.trim(stream, 0)
-    head = len(prompt) - TAIL
-    _feed(engine, 1, prompt[:head], head_cut)
+    before = len(prompt) - TAIL
+    if isinstance(head, int):
+        _feed(engine, 1, prompt[:before], head)
+    else:
+        engine.restore(1, head)
     found: list[float] = []
-    inputs, targets = prompt[head:-1], prompt[head + 1 :]
+    inputs, targets = prompt[before:-1], prompt[before + 1 :]
     at = step = 0
     while at < len(inputs):
         end = at + cut if len(inputs) - at >= 2 * cut else len(inputs)
-        slices = [Slice(1, inputs[at:end], head + at, targets=targets[at:end])]
+        slices = [Slice(1, inputs[at:end], before + at, targets=targets[at:end])]
         if beside:
             slices += [Slice(stream, beside[at:end], at) for stream in (0, 2)]
             if 3 * step + 3 <= engine.info.window:

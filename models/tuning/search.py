@@ -6,8 +6,8 @@
    in the two fastest formats no way is to be had, further formats follow.
 4. Threads, then sizes of batches: one after the other, from the best so far; a change must gain `GAIN`.
 
-Every comparison is of seconds a turn (`Speed.turn`) in rounds that take turns, so noise meets both alike; what counts is
-the median of the ratios.
+Every comparison is of seconds a turn (`Speed.turn`) in rounds that take turns, so noise meets both alike; what
+counts is the median of the ratios.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
-from ..faults import Full, ModelFault, NoSuchModel, Unsupported
+from ..faults import EngineFault, Full, ModelFault, NoSuchModel, Unsupported
 from ..perplexity import loss, perplexity
 from .setting import Aim, Proof, Row, Setting, Speed
 
@@ -143,6 +143,9 @@ class _Search:
     def _best_way(self, formats: list[Row]) -> Row:
         """The fastest format in a way that holds; ``formats`` fit, the fastest first."""
         if not formats:
+            broken = next((f"{row.setting.format}: {row.failed}" for row in self._rows if row.failed), "")
+            if broken:
+                raise EngineFault(broken, hint="no other format loses as little as was allowed")
             raise Unsupported(
                 f"no format loses at most {self._plan.most:.1%} of perplexity", hint="allow more with --loss, or others"
             )
@@ -233,10 +236,8 @@ def _ratio(first: Rounds, second: Rounds, aim: Aim) -> float:
 
 
 def _medians(rounds: Rounds) -> Speed:
-    sizes = rounds[0].decode
-    return Speed(
-        prefill=median(r.prefill for r in rounds), decode={size: median(r.decode[size] for r in rounds) for size in sizes}
-    )  # fmt: skip
+    decode = {size: median(r.decode[size] for r in rounds) for size in rounds[0].decode}
+    return Speed(prefill=median(r.prefill for r in rounds), decode=decode)
 
 
 def _relative(row: Row) -> float:
