@@ -31,7 +31,9 @@ def tuning(entry):
     broken = Row(setting=setting.but(format="BF16"), failed="died of SIGABRT")
     return Tuning(
         file=file_mark(entry), engine=engine_mark(), processor=processor_mark(), aim="agents", most=0.02,
-        chosen=setting, present=setting.but(format="Q8_0"), relative=0.5, reference=19.7, rows=[broken, best], quick=True,
+        chosen=setting,
+        present=setting.but(format="Q8_0"), relative=0.5, reference=19.7, rows=[broken, best],
+        quick=True,
         measured_at=datetime.now(UTC), seconds=61,
     )  # fmt: skip
 
