@@ -27,7 +27,7 @@ def tune(
     requantise: Annotated[
         bool, typer.Option("--requantise", help="A file of yours may be brought into other formats too.")
     ] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="A first look in about a minute.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A first look, in one or two minutes.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and show, and keep nothing.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Go back to what was before; measures nothing.")] = False,
     as_json: Annotated[bool, _AS_JSON] = False,

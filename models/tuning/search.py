@@ -99,8 +99,10 @@ class _Search:
         rows = [self._format(form) for form in plan.formats]
         best = self._best_way(sorted((row for row in rows if self._fits(row)), key=_relative))
         chosen = self._sizes(self._threads(best.setting))
-        self._step("the chosen setting against the present one")
-        _, _, relative = self._against(plan.present, chosen, plan.rounds + 2)
+        relative = 1.0
+        if chosen != plan.present:
+            self._step("the chosen setting against the present one")
+            _, _, relative = self._against(plan.present, chosen, plan.rounds + 2)
         return Found(chosen, relative, perplexity(self._reference), self._rows)
 
     # -- formats and ways --
