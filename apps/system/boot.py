@@ -149,14 +149,15 @@ async def boot(
     model: str | None = None,
     streams: int = 16,
     window: int = 4096,
-    way: str = "exact",
+    way: str | None = None,
     engine: Engine | None = None,
     serves: bool = False,
     on_progress: OnProgress | None = None,
 ) -> AsyncIterator[Running]:
     """A machine on this home until the block is left; holds the home's lock.
 
-    ``model`` is a name of the catalog or a file (None: the default), ``on_progress`` is told what is being done
+    ``model`` is a name of the catalog or a file (None: the default), ``way`` one of the engine's (None: as the model
+    was tuned, else exact), ``on_progress`` is told what is being done
     and how far it is (0 to 1). With ``engine`` no model is loaded: tests give a scripted one. ``serves`` promises
     to others that find the home held that `control.serve` follows.
     """
@@ -233,7 +234,7 @@ def _processor(
     model: str | None,
     streams: int,
     window: int,
-    way: str,
+    way: str | None,
     engine: Engine | None,
     on_progress: OnProgress,
 ) -> tuple[Engine, Prompts, dict[str, str]]:
@@ -242,11 +243,14 @@ def _processor(
     from ...models.catalog import Catalog
     from ...models.llama import LlamaEngine
     from ...models.prepare import ready
+    from ...models.tuning.kept import Tunings
 
     entry = Catalog(home.root).get(model)
-    path = ready(entry, home.root, progress=on_progress)
+    tuned = Tunings(home.root).settled(entry, way, streams)
+    path = ready(entry, home.root, tuned.format if tuned else None, progress=on_progress)
+    options = tuned.model_dump(exclude={"format"}) if tuned else {"way": way or "exact"}
     with held_back():
-        loaded = LlamaEngine(path, name=entry.name, streams=streams, window=window, way=way)
+        loaded = LlamaEngine(path, name=entry.name, streams=streams, window=window, **options)
     file, words = read(path), vocabulary(path)
     template = ChatTemplate(file.chat_template, words.piece(words.bos), words.piece(words.eos))
     weights = f"{path.name}, {path.stat().st_size} bytes"  # those that a model was prepared into, say

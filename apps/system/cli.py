@@ -69,8 +69,11 @@ def options(
     streams: Annotated[int, typer.Option(min=1, max=256, help="Sequences computed at a time.")] = 16,
     window: Annotated[int, typer.Option(min=256, help="Tokens that one process can see at a time.")] = 4096,
     way: Annotated[
-        Literal["exact", "fast"], typer.Option(help="exact: an answer never depends on what else runs.")
-    ] = "exact",
+        Literal["exact", "exact-q8", "fast"] | None,
+        typer.Option(
+            help="exact, exact-q8: an answer never depends on what else runs. Unset: as it was tuned, else exact."
+        ),
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and all that is logged.")] = False,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
 ) -> None:

@@ -51,6 +51,7 @@ def examine(options: Options) -> Iterator[Check]:
     for look in looks:
         yield look(options.home)
     yield _model(options)
+    yield from _tuning(options)
     yield _embedder(options)
     yield _chroma()
     yield from _sandbox()
@@ -175,6 +176,27 @@ def _model(options: Options) -> Check:
     except ModelFault as fault:
         return Check("model", "missing", fault.message, fault.hint)
     return Check("model", "ok", str(entry))
+
+
+def _tuning(options: Options) -> Iterator[Check]:
+    """Whether the model is computed as suits this machine."""
+    from ...models.catalog import Catalog
+    from ...models.faults import ModelFault
+    from ...models.tuning.kept import Tunings, stale
+    from .tuned import tuned_words
+
+    tunings = Tunings(options.home.root)
+    try:
+        entry = Catalog(options.home.root).get(options.model)
+    except ModelFault:
+        return  # `_model` has said so
+    found = tunings.get(entry)
+    if tunings.damage:
+        yield Check("tuning", "warn", tunings.damage, "llmos model tune measures again")
+    elif found is not None and stale(found, entry):
+        yield Check("tuning", "warn", tuned_words(options.home.root, entry), f"llmos model tune {entry.name}")
+    else:
+        yield Check("tuning", "ok", tuned_words(options.home.root, entry))
 
 
 def _embedder(options: Options) -> Check:

@@ -21,7 +21,7 @@ class Options:
     model: str | None = None
     streams: int = 16
     window: int = 4096
-    way: str = "exact"
+    way: str | None = None  # as the model was tuned, or exact
     debug: bool = False
 
     @cached_property

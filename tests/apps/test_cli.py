@@ -125,7 +125,7 @@ def test_versions(llmos):
         (["fly"], ["No such command 'fly'"]),
         (["--fly"], ["No such option: --fly"]),
         (["ps", "--al"], ["--al", "llmos ps --help"]),
-        (["--way", "quick", "ps"], ["--way", "'exact', 'fast'"]),
+        (["--way", "quick", "ps"], ["--way", "'exact', 'exact-q8', 'fast'"]),
         (["app", "run", "suport"], ["no app 'suport'"]),
         (["app", "info", "nothing-like-it"], ["no app", "llmos app list"]),
         (["app", "new", "Shout!"], ["'Shout!' is no name"]),

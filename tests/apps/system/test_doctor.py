@@ -24,7 +24,7 @@ def test_every_part_is_looked_at(options):
         if check.name == "chroma":
             break
     names = ["processor", "memory", "disk", "python", "database", "llama.cpp", "home", "states"]
-    names += ["model", "embedder", "chroma"]
+    names += ["model", "tuning", "embedder", "chroma"]
     assert list(seen) == names
     assert all(check.detail for check in seen.values())
     assert seen["home"].state == "ok"
