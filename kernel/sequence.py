@@ -25,6 +25,7 @@ class Written:
     first_token_s: float
     seconds: float
     chances: list[Chance] = field(default_factory=list)  # one for each token, where they were asked for
+    stopped: str | None = None  # the stop string that was met
 
 
 @dataclass(eq=False)
@@ -141,7 +142,9 @@ class Writing(Work):
         now = time.monotonic()
         first = (self.first or now) - self.begun
         text, seconds = "".join(self.text), now - self.begun
-        self.done.set_result(Written(text, how, self.drawn, self.reused, first, seconds, self.chances))
+        self.done.set_result(
+            Written(text, how, self.drawn, self.reused, first, seconds, self.chances, self.out.stopped)
+        )
 
 
 @dataclass(eq=False)

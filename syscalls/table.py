@@ -42,7 +42,7 @@ def spelled_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 TABLE: dict[str, Entry] = {
-    "generate": Entry(text.generate, c.Generate, c.Generated, "model:use"),
+    "generate": Entry(text.generate, c.Generate, c.Generated, "model:use", private=("raw",)),
     "choose": Entry(text.choose, c.Choose, c.Chosen, "model:use"),
     "embed": Entry(text.embed, c.Embed, c.Embedded, "model:use"),
     "count": Entry(text.count, c.Count, c.Counted, "model:use", spelled=True),

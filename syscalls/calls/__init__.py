@@ -57,6 +57,7 @@ from .processes import (
     Wait,
 )
 from .text import (
+    Chance,
     TEXTS,
     Choose,
     Chosen,
@@ -68,6 +69,7 @@ from .text import (
     Embedded,
     Generate,
     Generated,
+    Likely,
     Message,
     Sentences,
 )
@@ -99,6 +101,7 @@ __all__ = [
     "Ask",
     "CallTool",
     "Choose",
+    "Chance",
     "Chosen",
     "Compact",
     "Compacting",
@@ -137,6 +140,7 @@ __all__ = [
     "InputText",
     "Kill",
     "Label",
+    "Likely",
     "ListFiles",
     "ListTools",
     "Load",
