@@ -43,8 +43,7 @@ async def answer(process: Process) -> str:
 
 def forget(running: Running) -> None:
     """Empty the streams, so that no way profits from the one before."""
-    for place in running.machine.scheduler.streams.places:
-        place.clear()
+    running.machine.scheduler.streams.clear()
 
 
 async def one_by_one(running: Running, asked: list[str]) -> list[str]:

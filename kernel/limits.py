@@ -77,7 +77,7 @@ class Account:
     limits: Limits
     parent: "Account | None" = None
     used: dict[str, int] = field(default_factory=lambda: {"tokens": 0, "pages": 0, "calls": 0, "children": 0})
-    service: int = 0  # of the root: tokens computed, as the scheduler compares trees (see `Scheduler`)
+    service: float = 0.0  # of the root: tokens computed, as the scheduler compares trees (see `Scheduler`)
 
     def charge(self, what: str, amount: int) -> None:
         """Book ``amount`` everywhere, or raise `LimitExceeded` and book nothing. Negative amounts give back."""

@@ -10,35 +10,52 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..models.engine import Constraint, Engine, Result, Sampling, Slice
+from ..models.faults import EngineFault
+from ..models.lookup import Lookup
 from ..models.textout import TextOut
+from .costs import Meter
 from .errors import BadInput, LimitExceeded, OSFault, Unavailable
-from .placing import Move, place
-from .policy import Budget, Turn, View, cut, decide
+from .placing import Moves, Placing, StateLost
+from .policy import Budget, Last, Turn, cut, decide
 from .process import Process, State
 from .sequence import Scoring, Work, Writing, Written
-from .stepper import Part, Stepper
+from .shelf import Shelf
+from .stepper import Outcome, Part, Stepper
 from .streams import Streams
+from .viewing import Viewing
 
 
 class Scheduler:
     """Serves one engine to all processes."""
 
-    def __init__(self, engine: Engine, *, quantum: int = 512) -> None:
+    def __init__(self, engine: Engine, *, quantum: int = 512, reserve: int = 0, shelf: Shelf | None = None) -> None:
         info = engine.info
         self.engine = engine
-        self.streams = Streams(info.streams, info.chunk, any_cut=info.any_cut)
+        self.shelf = shelf or Shelf()
+        self.streams = Streams(info, self.shelf)
         self.swaps = 0
-        self._budget = Budget(info.streams, info.chunk, info.batch, quantum)
+        self.meter = Meter()
+        self._budget = Budget(info.streams, info.grain, info.batch, quantum, reserve)
+        self._placing = Placing(engine, self.streams)
+        self._viewing = Viewing(self.streams)
         self._work: list[Work] = []
         self._arrivals = itertools.count()
-        self._since_decode = 0
-        self._served = 0  # service that a tree has which becomes active now
+        self._last = Last()
+        self._served = 0.0  # service that a tree has which becomes active now
+        self._told: list[Work] = []  # have text to hand on
         self._wake = asyncio.Event()
         self._boundary = asyncio.Event()  # of a step: set when it comes, then a new one takes its place
         self._stepper = Stepper(engine)
+        loop = asyncio.get_running_loop()
+
+        def lost(key: int) -> None:
+            loop.call_soon_threadsafe(self.streams.unshelved, key)
+
+        self.shelf.on_lost = lost
         self._loop = asyncio.ensure_future(self._run())
         self._loop.add_done_callback(self._stopped)
 
@@ -56,22 +73,24 @@ class Scheduler:
         on_text: Callable[[str], None] | None = None,
         ignore_end: bool = False,
         top: int | None = None,
+        lookup: bool = False,
     ) -> Written:
         """Generate up to ``most`` tokens; fewer where the window ends. Raises LimitExceeded for too long a prompt.
 
-        ``ignore_end``: go on where the model would end. ``top``: give the chances of each token, see `Slice`.
+        ``ignore_end``: never end before ``most``. ``top``: give the chances of each token, see `Slice`.
+        ``lookup``: guess that the answer copies its prompt; done only where that changes no token.
         """
         self._fits(len(prompt))
         work = Writing(
             process,
             list(prompt),
             asyncio.get_running_loop().create_future(),
-            sampler=self.engine.sampler(sampling, constraint),
+            sampler=self.engine.sampler(replace(sampling, ends=not ignore_end), constraint),
             most=min(most, self.engine.info.window - len(prompt)),
             out=TextOut(stops),
             on_text=on_text,
-            ignore_end=ignore_end,
             top=top,
+            lookup=Lookup(prompt) if lookup and self.engine.info.any_cut else None,
         )
         written: Written = await self._submit(work)
         return written
@@ -86,6 +105,7 @@ class Scheduler:
             list(prompt),
             asyncio.get_running_loop().create_future(),
             options=[list(o) for o in options],
+            most_targets=self.engine.info.chunk,
         )
         scores: list[list[float]] = await self._submit(work)
         return scores
@@ -104,7 +124,9 @@ class Scheduler:
         if self._loop.done():
             work.close()
             raise Unavailable("the scheduler has stopped", hint="start llmos again")
-        work.arrival, work.seen = next(self._arrivals), self.steps
+        work.arrival = next(self._arrivals)
+        work.keys = self.streams.prefixes.keys(work.prompt)
+        self.streams.prefixes.promise(work, work.root, work.prompt, work.keys)
         self._level(work.process)
         self._work.append(work)
         work.process.settle(State.RUNNING)
@@ -118,7 +140,7 @@ class Scheduler:
     def _level(self, process: Process) -> None:
         """A tree that becomes active stands level with the others: idle time earns nothing, a long life costs nothing.
 
-        Start-time fair queueing (Goyal, Vin and Cheng 1996), with tokens computed as the service.
+        Start-time fair queueing (Goyal, Vin and Cheng 1996), with tokens computed by weight as the service.
         """
         active = {w.process.account.root().service for w in self._work}
         self._served = max(self._served, min(active, default=self._served))
@@ -147,6 +169,7 @@ class Scheduler:
         self._loop.cancel()
         await asyncio.wait([self._loop])
         await self._stepper.close()
+        self.shelf.close()
 
     @property
     def steps(self) -> int:
@@ -170,103 +193,106 @@ class Scheduler:
     async def _run(self) -> None:
         while True:
             await self._reap()
-            ready = [w for w in self._work if w.runnable]
+            ready = {w.arrival: w for w in self._work if w.runnable}
             if not ready:
+                self._tell()
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            turn = decide([self._view(w) for w in ready], self._budget, self._since_decode)
-            await self._step(turn, {w.arrival: w for w in ready})
-
-    def _view(self, work: Work) -> View:
-        process, at, left = work.process, work.at, work.left
-        if work.stream is None and work.state is None:
-            # What it will find in the cache when it is placed: then short rests of several prompts share a step.
-            best = self.streams.best(work.prompt, process.owner)
-            at = best[1] if best else 0
-            left -= at
-        return View(
-            key=work.arrival,
-            priority=int(process.priority),
-            service=process.account.root().service,
-            arrival=work.arrival,
-            resident=work.stream is not None,
-            at=at,
-            left=left,
-            ran=work.ran,
-            passed=self.steps - work.seen,
-        )
+            now = time.monotonic()
+            views = [self._viewing.view(work, ready, now) for work in ready.values()]
+            turn = decide(views, self._budget, self.meter.costs, self._last)
+            await self._step(turn, ready)
 
     async def _step(self, turn: Turn, ready: dict[int, Work]) -> None:
-        moves: list[Move] = []
-        hold = {ready[key] for key in turn.hold}
-        for key, _ in turn.parts:
-            if ready[key].stream is None:
-                self.swaps += place(ready[key], hold, self.streams, self.engine, moves)
-        parts, room = [], self._budget.batch
-        for key, _ in turn.parts:
-            work, part = self._part(ready[key], turn.prefill, moves)
-            # A cut can be longer than foreseen where a cached prefix went meanwhile; it waits for the next step.
-            if len(part.tokens) <= room:
-                parts.append((work, part))
-                room -= len(part.tokens)
-        self._since_decode = self._since_decode + 1 if turn.prefill else 0
-        outcome = await self._stepper.step(moves, parts)
-        for work, part, result in outcome.done:
-            self._deliver(work, part, result, prefill=turn.prefill)
+        moves = Moves()
+        for newcomer, victim in turn.place:
+            self._placing.place(ready[newcomer], None if victim is None else ready[victim], moves)
+        parts = [part for key, count in turn.parts if (part := self._part(ready[key], count, moves)) is not None]
+        computing = self._stepper.begin(moves.todo, parts)
+        self._tell()  # what the step before gave is shown while this one computes
+        outcome = await computing
+        self._note(turn, outcome)
         for work, fault in outcome.failed.items():
-            if not work.over:
-                work.done.set_exception(Unavailable(f"the engine failed: {fault.message}", hint=fault.hint))
+            self._failed(work, fault)
+        self._placing.settle(moves, self.meter.costs.prefill_each)
+        self.swaps += moves.swaps
+        for work, computed, result in outcome.done:
+            self._deliver(work, computed, result)
 
-    # -- the parts of a step --
-
-    def _part(self, work: Work, prefill: bool, moves: list[Move]) -> Part:
+    def _part(self, work: Work, count: int, moves: Moves) -> Part | None:
         """Take the next tokens off the work's feed; what lies in the stream beyond them is cut."""
         stream = self.streams.of(work)
         if len(stream.tokens) > work.at:
             engine, index, at = self.engine, stream.index, work.at
-            moves.append((work, lambda: engine.trim(index, at)))
+            moves.todo.append((work, lambda: engine.trim(index, at)))
             self.streams.cut(stream, work.at)
-        count = cut(work.at, len(work.feed), self._budget.chunk) if prefill else 1
-        part = Slice(
-            stream.index,
-            work.feed[:count],
-            work.at,
-            work.sampler if work.wants_token(count) else None,
-            work.targets(count),
-            top=work.top if isinstance(work, Writing) else None,
-        )
-        return work, part
+        if work.left:  # a cached prefix may have come or gone since the decision
+            count = cut(work.left, count, self._budget.grain)
+        return (work, work.part(count)) if count else None
+
+    def _note(self, turn: Turn, outcome: Outcome) -> None:
+        """Learn from the time that a step took."""
+        tokens, ms = sum(len(part.tokens) for _, part, _ in outcome.done), outcome.seconds * 1000
+        if not tokens:
+            return
+        if turn.prefill:
+            self.meter.prefilled(tokens, ms)
+        else:
+            self.meter.decoded(tokens, ms)
+        self._last = Last(self._last.prefilled + ms if turn.prefill else 0.0, turn.adapter)
 
     # -- delivering --
 
-    def _deliver(self, work: Work, part: Slice, result: Result, *, prefill: bool) -> None:
-        count = len(part.tokens)
-        plain = prefill and part.targets is None
-        self.streams.wrote(self.streams.of(work), part.tokens, prefill=plain)
-        del work.feed[:count]
-        work.at += count
-        work.ran += count
-        work.seen = self.steps
-        usage = work.process.usage
-        usage.computed += count
-        work.process.account.root().service += count
-        try:
-            work.process.account.spend("tokens", count)
-        except OSFault as fault:
-            if not work.over:
-                work.done.set_exception(fault)
-        if work.over:
-            return
+    def _deliver(self, work: Work, part: Slice, result: Result) -> None:
+        work.seen = time.monotonic()
         if result.fault is not None:
-            work.done.set_exception(BadInput(result.fault.message, hint=result.fault.hint))
+            self._end(work, BadInput(result.fault.message, hint=result.fault.hint))
             return
+        usage = work.process.usage
         if usage.first_token is None and result.tokens:
-            usage.first_token = time.monotonic()
+            usage.first_token = work.seen
+        kept = len(part.tokens)
         try:
-            work.take(result, self.engine.ends, self.engine.piece)
+            kept = work.take(part, result, self.engine.ends, self.engine.piece)
         except Exception as problem:  # noqa: BLE001 - the text goes to foreign code, which must not end the loop
+            self._end(work, problem)
+        self.streams.wrote(self.streams.of(work), part.tokens[:kept], len(part.tokens))
+        self._book(work, kept)
+        if not work.prefilling:
+            self.streams.prefixes.fulfil(work)
+            self._told.append(work)
+
+    def _book(self, work: Work, tokens: int) -> None:
+        work.ran += tokens
+        process = work.process
+        process.usage.computed += tokens
+        process.account.root().service += tokens
+        try:
+            process.account.spend("tokens", tokens)
+        except OSFault as fault:
+            self._end(work, fault)
+
+    def _end(self, work: Work, problem: Exception) -> None:
+        if not work.over:
             work.done.set_exception(problem)
+
+    def _failed(self, work: Work, fault: EngineFault) -> None:
+        if isinstance(fault, StateLost):
+            work.again()
+        else:
+            self._end(work, Unavailable(f"the engine failed: {fault.message}", hint=fault.hint))
+
+    def _tell(self) -> None:
+        """Hand on the text that is new."""
+        told, self._told = self._told, []
+        for work in told:
+            if work.over:
+                continue
+            try:
+                work.flush()
+            except Exception as problem:  # noqa: BLE001 - as in `_deliver`
+                self._end(work, problem)
 
     def _empty(self, streams: list[int]) -> None:
         for stream in streams:
@@ -289,7 +315,11 @@ class Scheduler:
         """Take a work that is over off its stream; the stream, where what lies in it is to be forgotten."""
         doomed = work.done.cancelled() or work.done.exception() is not None
         stream = work.stream if doomed else None
+        self.streams.prefixes.fulfil(work)
         self.streams.leave(work, forget=doomed)
+        if work.shelved is not None:
+            self.shelf.drop(work.shelved)
+            self.streams.unshelved(work.shelved)
         work.close()
         return stream
 

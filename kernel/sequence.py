@@ -9,9 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..models.engine import Chance, Result, Sampler
+from ..models.engine import Chance, Result, Sampler, Slice
+from ..models.lookup import Lookup
 from ..models.textout import TextOut
 from .process import Process
+
+Root = tuple[str, str]
+"""Owner and adapter: prefixes are shared within one of these only."""
+
+WIDE = 8
+"""Tokens up to which what a constraint forces goes with a decode step; more are prefilled."""
 
 
 @dataclass
@@ -43,14 +50,15 @@ class Work(ABC):
     feed: list[int] = field(default_factory=list)
     prefilling: bool = True
     stream: int | None = None
-    state: bytes | None = None  # saved stream while swapped out
-    swapped: list[int] = field(default_factory=list)  # the tokens in that state
-    whole: int = 0  # of these, leading tokens in whole prefilled blocks
+    shelved: int | None = None  # its state on the shelf while it is swapped out
     ran: int = 0  # tokens computed since it got its stream
-    seen: int = 0  # the scheduler's count of steps when something of it was last computed
+    seen: float = field(default_factory=time.monotonic)  # when something of it was last computed
     reused: int = 0  # tokens of the prompt that came from the cache
     begun: float = field(default_factory=time.monotonic)
     sampler: Sampler | None = None
+    keys: list[bytes] = field(default_factory=list)  # the blocks of the prompt, see `Prefixes.keys`
+    version: int = -1  # of the prefixes when it was looked up last, and
+    cached: int = 0  # how many of the prompt's tokens lay somewhere then
 
     def __post_init__(self) -> None:
         self.start(0)
@@ -60,10 +68,34 @@ class Work(ABC):
         self.at = self.reused = reused
         self.feed = self.prompt[reused:]
 
+    def again(self) -> None:
+        """Its state was lost: all of it is computed again."""
+        self.start(0)
+
+    @property
+    def root(self) -> Root:
+        """Within what its prefixes are shared."""
+        return (self.process.owner, "")
+
     @property
     def left(self) -> int:
         """Tokens still to be prefilled, as the policy counts them."""
-        return len(self.feed) if self.prefilling else 0
+        return len(self.feed) if self.prefilling or len(self.feed) > WIDE else 0
+
+    @property
+    def width(self) -> int:
+        """Tokens that it wants in a decode step."""
+        return len(self.feed)
+
+    @property
+    def started(self) -> bool:
+        """Whether something of its answer was shown."""
+        return False
+
+    @property
+    def most_cut(self) -> int | None:
+        """Most tokens of one part of it, where there is a limit."""
+        return None
 
     @property
     def over(self) -> bool:
@@ -75,17 +107,16 @@ class Work(ABC):
         """Whether it may compute now: not over, and its process not stopped."""
         return not self.over and self.process.going.is_set()
 
-    def targets(self, tokens: int) -> Sequence[int] | None:
-        """What to score in the next part of this many tokens."""
-        return None
-
-    def wants_token(self, tokens: int) -> bool:
-        """Whether the part of this many tokens ends where a token is drawn."""
-        return False
+    @abstractmethod
+    def part(self, count: int) -> Slice:
+        """The next ``count`` tokens, for its stream."""
 
     @abstractmethod
-    def take(self, result: Result, ends: Callable[[int], bool], piece: Callable[[int], bytes]) -> None:
-        """The step computed the part that was taken off ``feed``."""
+    def take(self, part: Slice, result: Result, ends: Callable[[int], bool], piece: Callable[[int], bytes]) -> int:
+        """The step computed the part. Returns how many tokens of it stand in the stream now."""
+
+    def flush(self) -> None:  # noqa: B027 - scoring shows nothing
+        """Hand on what may be shown."""
 
     def close(self) -> None:
         """Free what it holds in the engine besides its stream."""
@@ -103,48 +134,87 @@ class Writing(Work):
     on_text: Callable[[str], None] | None = None
     drawn: list[int] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
+    shown: int = 0  # of these pieces, how many were handed on
     first: float | None = None
-    ignore_end: bool = False  # go on where the model would end
     top: int | None = None  # see `Slice.top`
     chances: list[Chance] = field(default_factory=list)
+    lookup: Lookup | None = None  # guesses what is copied from the prompt
+    guess: Sequence[int] = ()  # what may follow ``feed``
 
-    def wants_token(self, tokens: int) -> bool:
-        """At the end of the prompt, and at every token after it."""
-        return tokens == len(self.feed)
+    def again(self) -> None:
+        """The tokens that were drawn stay drawn."""
+        self.at, self.prefilling, self.guess = 0, True, ()
+        self.feed = [*self.prompt, *self.drawn]
 
-    def take(self, result: Result, ends: Callable[[int], bool], piece: Callable[[int], bytes]) -> None:
-        """Take the drawn token: show its text, or finish."""
+    @property
+    def width(self) -> int:
+        """With the guess."""
+        return len(self.feed) + len(self.guess)
+
+    @property
+    def started(self) -> bool:
+        """Whether somebody reads along."""
+        return bool(self.drawn)
+
+    def part(self, count: int) -> Slice:
+        """A token is drawn at the end of the prompt, and after every token that follows it."""
+        assert self.stream is not None
+        solid = len(self.feed)
+        if count < solid:
+            return Slice(self.stream, self.feed[:count], self.at)
+        guess = self.guess[: count - solid]
+        tokens = [*self.feed, *guess]
+        return Slice(self.stream, tokens, self.at, self.sampler, guess=len(guess), top=self.top)
+
+    def take(self, part: Slice, result: Result, ends: Callable[[int], bool], piece: Callable[[int], bytes]) -> int:
+        """Take the drawn tokens: their text may be shown, or the work is finished."""
+        solid = len(part.tokens) - part.guess
+        kept = solid + max(len(result.tokens) - 1, 0)
+        self.at += kept
+        del self.feed[:solid]
         if not result.tokens:
-            return
-        (token,) = result.tokens
+            return kept
         self.prefilling = False
         self.first = self.first or time.monotonic()
-        if ends(token) and not self.ignore_end:
-            self._finish("end")
-            return
-        self.drawn.append(token)
         self.chances += result.chances
-        self.feed = [token]
-        self._show(self.out.feed(piece(token)))
-        if self.out.stopped is not None:
-            self._finish("stop")
-        elif len(self.drawn) >= self.most:
-            self._finish("length")
+        if self.lookup is not None:
+            self.lookup.judge(part.guess, len(result.tokens) - 1)
+        self._draw((*result.tokens, *result.forced), ends, piece)
+        if not self.over:
+            self.feed = [result.tokens[-1], *result.forced]
+            if self.lookup is not None:
+                self.guess = self.lookup.guess(self.most - len(self.drawn) - 1)
+        return kept
 
-    def _show(self, text: str) -> None:
-        if text:
-            self.text.append(text)
-            if self.on_text is not None:
-                self.on_text(text)
+    def _draw(self, tokens: Sequence[int], ends: Callable[[int], bool], piece: Callable[[int], bytes]) -> None:
+        for token in tokens:
+            if ends(token):
+                self._finish("end")
+                return
+            self.drawn.append(token)
+            if self.lookup is not None:
+                self.lookup.add(token)
+            if text := self.out.feed(piece(token)):
+                self.text.append(text)
+            if self.out.stopped is not None or len(self.drawn) >= self.most:
+                self._finish("stop" if self.out.stopped is not None else "length")
+                return
+
+    def flush(self) -> None:
+        """Hand on the pieces that are new."""
+        if self.on_text is not None and self.shown < len(self.text):
+            new, self.shown = "".join(self.text[self.shown :]), len(self.text)
+            self.on_text(new)
 
     def _finish(self, how: str) -> None:
-        self._show(self.out.finish())
+        if rest := self.out.finish():
+            self.text.append(rest)
+        self.flush()
         now = time.monotonic()
-        first = (self.first or now) - self.begun
-        text, seconds = "".join(self.text), now - self.begun
-        self.done.set_result(
-            Written(text, how, self.drawn, self.reused, first, seconds, self.chances, self.out.stopped)
-        )
+        first, text = (self.first or now) - self.begun, "".join(self.text)
+        del self.chances[len(self.drawn) :]
+        seconds, stopped = now - self.begun, self.out.stopped
+        self.done.set_result(Written(text, how, self.drawn, self.reused, first, seconds, self.chances, stopped))
 
 
 @dataclass(eq=False)
@@ -157,11 +227,17 @@ class Scoring(Work):
 
     options: list[list[int]] = field(default_factory=list)
     scores: list[list[float]] = field(default_factory=list)
+    most_targets: int = 128  # of one part
 
     @property
     def base(self) -> int:
         """Where each option begins: the length of the prompt without its last token."""
         return len(self.prompt) - 1
+
+    @property
+    def most_cut(self) -> int | None:
+        """A part that reaches into an option has no more tokens than can be scored."""
+        return self.most_targets if self.at + len(self.feed) > self.base + self.most_targets else None
 
     def start(self, reused: int) -> None:
         """As `Work.start`."""
@@ -169,19 +245,23 @@ class Scoring(Work):
         self.scores = [[]]
         self.feed = [*self.prompt[reused:], *self.options[0][:-1]]
 
-    def targets(self, tokens: int) -> Sequence[int] | None:
-        """The option's tokens, shifted by one against what is fed; None for a part of the prompt alone."""
-        first, end = max(self.at - self.base, 0), self.at + tokens - self.base
-        return self.options[len(self.scores) - 1][first:end] if end > 0 else None
+    def part(self, count: int) -> Slice:
+        """With the option's tokens as targets, shifted by one against what is fed; none for the prompt alone."""
+        assert self.stream is not None
+        first, end = max(self.at - self.base, 0), self.at + count - self.base
+        targets = self.options[len(self.scores) - 1][first:end] if end > 0 else None
+        return Slice(self.stream, self.feed[:count], self.at, targets=targets)
 
-    def take(self, result: Result, ends: Callable[[int], bool], piece: Callable[[int], bytes]) -> None:
+    def take(self, part: Slice, result: Result, ends: Callable[[int], bool], piece: Callable[[int], bytes]) -> int:
         """Collect scores; go on to the next option when one is through."""
+        count = len(part.tokens)
+        self.at += count
+        del self.feed[:count]
         self.scores[-1] += result.logprobs or []
-        if self.feed:
-            return
-        if len(self.scores) == len(self.options):
+        if not self.feed and len(self.scores) == len(self.options):
             self.done.set_result(self.scores)
-            return
-        self.feed = [self.prompt[-1], *self.options[len(self.scores)][:-1]]
-        self.scores.append([])
-        self.at = self.base
+        elif not self.feed:
+            self.at = self.base
+            self.feed = [self.prompt[-1], *self.options[len(self.scores)][:-1]]
+            self.scores.append([])
+        return count

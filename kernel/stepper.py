@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ from typing import TypeVar
 
 from ..models.engine import Engine, Result, Slice
 from ..models.faults import EngineFault
-from .placing import Move
 from .sequence import Work
+
+Move = tuple[Work, Callable[[], None]]
+"""Something for the engine's thread to do before the step, in order, and for whom; when it fails, that work fails."""
 
 Part = tuple[Work, Slice]
 """What one work computes in a step."""
@@ -25,6 +28,7 @@ class Outcome:
 
     done: list[tuple[Work, Slice, Result]] = field(default_factory=list)
     failed: dict[Work, EngineFault] = field(default_factory=dict)
+    seconds: float = 0.0  # that the engine computed, without the moves
 
 
 class Stepper:
@@ -35,11 +39,11 @@ class Stepper:
         self._thread = ThreadPoolExecutor(1, "llmos-engine")
         self.steps = 0
 
-    async def step(self, moves: Sequence[Move], parts: Sequence[Part]) -> Outcome:
+    def begin(self, moves: Sequence[Move], parts: Sequence[Part]) -> asyncio.Future[Outcome]:
         """Moves, then the step. What cannot be moved fails alone; a step that fails, fails all that are in it."""
         outcome = Outcome()
 
-        def carry_out() -> None:
+        def carry_out() -> Outcome:
             for work, move in moves:
                 try:
                     if work not in outcome.failed:
@@ -47,16 +51,18 @@ class Stepper:
                 except EngineFault as fault:
                     outcome.failed[work] = fault
             sound = [(work, part) for work, part in parts if work not in outcome.failed]
+            begun = time.perf_counter()
             try:
                 results = self._engine.step([part for _, part in sound]) if sound else []
             except EngineFault as fault:
                 outcome.failed.update((work, fault) for work, _ in sound)
             else:
                 outcome.done += [(work, part, result) for (work, part), result in zip(sound, results, strict=True)]
+            outcome.seconds = time.perf_counter() - begun
+            return outcome
 
         self.steps += 1
-        await self.call(carry_out)
-        return outcome
+        return asyncio.ensure_future(self.call(carry_out))
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run something on the engine's thread. It cannot be broken off: a cancelled caller still waits for its end."""

@@ -1,42 +1,59 @@
 """The engine's streams: who holds which, what lies in each, and which prompt may start from it.
 
-What is left in a stream after its work is done stays as a cache for prompts that begin alike. A prefix is shared
-only where computing it again would give the same bits: in the `exact` way these are the blocks that were
-prefilled whole, from the start, cut at multiples of the engine's chunk; where the engine says that any cut gives
-the same (``recompute="any"``), every token.
+What is left in a stream after its work is done stays as a cache for prompts that begin alike; when the stream is
+needed for something else, its state goes on the shelf. A prefix is shared only where computing it again would give
+the same bits: tokens that were prefilled in cuts of at least the engine's grain, from the start; where the grain is 1,
+every token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from .sequence import Work
+from ..models.engine import EngineInfo
+from .prefixes import Prefixes
+from .sequence import Root, Work
+from .shelf import Shelf
+
+WORTH = 64
+"""Least tokens beyond what lies elsewhere for which a state is put on the shelf rather than computed again."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Stream:
     """One place in the engine. Owned by the event loop's thread; steps change it only through the scheduler."""
 
     index: int
     tokens: list[int] = field(default_factory=list)
-    whole: int = 0  # leading tokens that were prefilled in whole, aligned blocks
-    owner: str = ""  # prefixes are shared within an owner only
+    whole: int = 0  # leading tokens that may be shared
+    root: Root = ("", "")
     holder: Work | None = None
     used: int = 0  # tick of the last use
 
-    def clear(self) -> None:
-        """Forget what lies in it."""
-        self.tokens, self.whole, self.owner, self.holder = [], 0, "", None
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What a state on the shelf holds."""
+
+    tokens: list[int]
+    whole: int
+    root: Root
+
+
+Holder = Stream | int
+"""Where a prefix lies: in a stream, or on the shelf under this number."""
 
 
 class Streams:
-    """All streams of one engine, as the scheduler sees them."""
+    """All streams of one engine and the states that left them, as the scheduler sees them."""
 
-    def __init__(self, count: int, chunk: int, *, any_cut: bool) -> None:
-        self.places = [Stream(i) for i in range(count)]
-        self._chunk = chunk
-        self._any_cut = any_cut
+    def __init__(self, info: EngineInfo, shelf: Shelf) -> None:
+        self.places = [Stream(i) for i in range(info.streams)]
+        self.prefixes: Prefixes[Holder, Work] = Prefixes(info.chunk)
+        self.shelf = shelf
+        self.kept: dict[int, Kept] = {}
+        self._grain = info.grain
         self._tick = 0
 
     def of(self, work: Work) -> Stream:
@@ -48,46 +65,54 @@ class Streams:
         """Streams held by work that is not over."""
         return sum(p.holder is not None for p in self.places)
 
-    def shared(self, stream: Stream, prompt: Sequence[int], owner: str) -> int:
-        """How many leading tokens of ``prompt`` the stream can give, at least one token being left to compute."""
-        if stream.owner != owner:
-            return 0
-        most = min(len(prompt) - 1, len(stream.tokens) if self._any_cut else stream.whole)
-        same, chunk = 0, self._chunk
-        while same + chunk <= most and stream.tokens[same : same + chunk] == prompt[same : same + chunk]:
-            same += chunk
-        if self._any_cut:
-            same += next((i for i in range(most - same) if stream.tokens[same + i] != prompt[same + i]), most - same)
-        return same
+    # -- finding --
 
-    def best(self, prompt: Sequence[int], owner: str) -> tuple[Stream, int] | None:
-        """The stream with the longest usable prefix, an idle one rather than one that is held."""
-        found = [(self.shared(p, prompt, owner), p.holder is None, -p.index, p) for p in self.places]
-        length, _, _, stream = max(found, key=lambda f: f[:3])
-        return (stream, length) if length >= self._chunk else None
+    def best(self, work: Work) -> tuple[Holder, int] | None:
+        """The longest prefix of its prompt that lies somewhere; rather in an idle stream than a busy one."""
+        found = self.prefixes.find(work.root, work.prompt, work.keys, self._most(work))
+        return max(found, key=lambda one: (one[1], _ease(one[0])), default=None)
 
-    def free(self, keep: Stream | None = None) -> Stream | None:
+    def coming(self, work: Work, able: Callable[[Work], bool]) -> tuple[Work, int] | None:
+        """The longest prefix of its prompt that one of the ``able`` is going to compute."""
+        able_other = lambda other: other is not work and able(other)  # noqa: E731
+        return self.prefixes.promised(work.root, work.prompt, work.keys, self._most(work), able_other)
+
+    def _most(self, work: Work) -> int:
+        return len(work.prompt) - self._grain  # a shorter rest would take another path than as a part of a longer cut
+
+    def free(self, keep: Holder | None = None) -> Stream | None:
         """A stream without holder: an empty one, else the one used longest ago, ``keep`` only if it is the last."""
         idle = [p for p in self.places if p.holder is None]
         return min(idle, key=lambda p: (p is keep, bool(p.tokens), p.used, p.index), default=None)
 
+    # -- changing --
+
     def give(self, stream: Stream, work: Work) -> None:
         """The work holds the stream from now on."""
         self._tick += 1
-        stream.holder, stream.used, stream.owner = work, self._tick, work.process.owner
+        stream.holder, stream.used = work, self._tick
         work.stream, work.ran = stream.index, 0
 
-    def wrote(self, stream: Stream, tokens: Sequence[int], *, prefill: bool) -> None:
-        """A step appended tokens; whole aligned blocks of a prompt extend what can be shared."""
-        at = len(stream.tokens)
+    def fill(self, stream: Stream, tokens: Sequence[int], whole: int, root: Root) -> None:
+        """Something else lies in the stream now."""
+        self.prefixes.drop(stream)
+        stream.tokens, stream.whole, stream.root = list(tokens), whole, root
+        self.prefixes.put(stream, root, stream.tokens, whole)
+
+    def wrote(self, stream: Stream, tokens: Sequence[int], cut: int) -> None:
+        """A step appended tokens, computed in a cut of so many."""
+        joined = stream.whole == len(stream.tokens) and cut >= self._grain
         stream.tokens += tokens
-        if prefill and stream.whole == at and at % self._chunk == 0 and len(tokens) == self._chunk:
-            stream.whole = at + self._chunk
+        if joined:
+            stream.whole = len(stream.tokens)
+            self.prefixes.extend(stream, stream.whole)
 
     def cut(self, stream: Stream, length: int) -> None:
         """Keep the first ``length`` tokens."""
         del stream.tokens[length:]
-        stream.whole = min(stream.whole, length - length % self._chunk)
+        if stream.whole > length:
+            stream.whole = length
+            self.prefixes.shorten(stream, length)
 
     def leave(self, work: Work, *, forget: bool) -> None:
         """The work gives its stream back; what lies there stays as a cache unless it is to be forgotten."""
@@ -96,4 +121,39 @@ class Streams:
         stream = self.of(work)
         stream.holder, work.stream = None, None
         if forget:
-            stream.clear()
+            self.fill(stream, (), 0, ("", ""))
+
+    def clear(self) -> None:
+        """Forget whatever nobody holds: for measurements and tests."""
+        for stream in self.places:
+            if stream.holder is None:
+                self.fill(stream, (), 0, ("", ""))
+        for key in list(self.kept):
+            self.shelf.drop(key)
+            self.unshelved(key)
+
+    # -- the shelf --
+
+    def worth_keeping(self, stream: Stream, but: int = 0) -> bool:
+        """Whether much of what lies in an idle stream lies nowhere else; ``but`` so many tokens that stay in it."""
+        rest = stream.whole - but
+        if rest < WORTH:
+            return False
+        keys = self.prefixes.keys(stream.tokens)
+        found = self.prefixes.find(stream.root, stream.tokens, keys, stream.whole)
+        elsewhere = max((length for holder, length in found if holder is not stream), default=0)
+        return stream.whole - elsewhere >= WORTH
+
+    def shelved(self, key: int, kept: Kept) -> None:
+        """A state lies on the shelf now."""
+        self.kept[key] = kept
+        self.prefixes.put(key, kept.root, kept.tokens, kept.whole)
+
+    def unshelved(self, key: int) -> None:
+        """It no longer does."""
+        if self.kept.pop(key, None) is not None:
+            self.prefixes.drop(key)
+
+
+def _ease(holder: Holder) -> int:
+    return 0 if isinstance(holder, int) else 1 if holder.holder is not None else 2

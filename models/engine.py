@@ -18,6 +18,9 @@ from .spans import Spans
 Constraint = str | Spans
 """What an answer must look like: a grammar in GBNF (rule ``root``), or spans of given texts."""
 
+Saved = bytes | bytearray | memoryview
+"""The state of a stream as bytes."""
+
 CHUNK = 128
 """Prompts are cut at multiples of this many tokens, wherever they stand: a cut must never depend on neighbours."""
 
@@ -32,6 +35,7 @@ class Sampling:
     min_p: float = 0.0
     repeat_penalty: float = 1.0  # 1 is off; divides the logits of tokens among the last 64 drawn
     seed: int = 0  # the only source of randomness of a sequence
+    ends: bool = True  # false: tokens that end an answer are never drawn
 
 
 @dataclass(frozen=True)
@@ -125,16 +129,13 @@ class Engine(Protocol):
     def step(self, slices: Sequence[Slice]) -> list[Result]:
         """Compute all slices in one batch; every stream at most once, at most ``info.batch`` tokens in all."""
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Make the first ``length`` tokens of one stream the whole content of another."""
-
     def trim(self, stream: int, length: int) -> None:
         """Keep the first ``length`` tokens of a stream; 0 empties it."""
 
-    def save(self, stream: int) -> bytes:
-        """The stream's whole state; the stream keeps it."""
+    def save(self, stream: int) -> Saved:
+        """The stream's whole state; the stream keeps it. To copy a stream, save it and restore that elsewhere."""
 
-    def restore(self, stream: int, state: bytes) -> None:
+    def restore(self, stream: int, state: Saved) -> None:
         """Put a saved state into a stream, bit for bit, whatever it held."""
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:

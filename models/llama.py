@@ -21,10 +21,15 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine import CHUNK, Constraint, EngineInfo, Result, Sampling, Slice
+from .batch import Batch, outputs
+from .chances import chance, loglikelihood
+from .engine import CHUNK, Chance, Constraint, EngineInfo, Result, Sampling, Saved, Slice
 from .faults import BadGrammar, EngineFault, Unsupported
 from .graphs import bridges, graphs
-from .sampling import LlamaSampler
+from .sampling import LlamaSampler, Words
+
+MARK = 8
+"""Bytes in front of a saved state, with the number of its tokens."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,11 @@ class LlamaEngine:
         self._outputs = max(streams, CHUNK)  # rows of logits that one llama_decode may give
         self._context = self._open(WAYS[way], streams, window, batch)
         self._memory = llama_cpp.llama_get_memory(self._context)
-        self._batch = llama_cpp.llama_batch_init(batch, 0, 1)
+        self._batch = Batch(batch)
         self._lengths = [0] * streams  # tokens in each stream; owned by the engine's thread
         self._pieces: dict[int, bytes] = {}
+        self._ends = frozenset(t for t in range(size) if llama_cpp.llama_vocab_is_eog(self._vocab, t))
+        self._words = Words(self._vocab, size, self._ends, self.piece, self.tokenize)
         self._embedder: Any = None
         architecture = ctypes.create_string_buffer(128)
         llama_cpp.llama_model_meta_val_str(self._model, b"general.architecture", architecture, 128)
@@ -154,11 +161,11 @@ class LlamaEngine:
 
     def ends(self, token: int) -> bool:
         """Whether the vocabulary says that the token ends a generation."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+        return token in self._ends
 
     def sampler(self, sampling: Sampling, constraint: Constraint | None = None) -> LlamaSampler:
         """A new sampler for one sequence."""
-        return LlamaSampler(self._vocab, self.info.vocabulary, sampling, constraint)
+        return LlamaSampler(self._words, sampling, constraint)
 
     # -- steps (the engine's thread) --
 
@@ -181,13 +188,15 @@ class LlamaEngine:
 
     def _decode(self, parts: list[Slice]) -> dict[int, Result]:
         """One graph; results by stream."""
-        rows = self._fill(parts)
-        code = llama_cpp.llama_decode(self._context, self._batch)
+        rows = self._batch.fill(parts)
+        code = llama_cpp.llama_decode(self._context, self._batch.c)
         if code != 0:
             raise EngineFault(f"llama_decode returned {code}")
         for part in parts:
             self._lengths[part.stream] = part.position + len(part.tokens)
-        return {part.stream: self._result(part, row) for part, row in zip(parts, rows, strict=True)}
+        count = rows[-1] + outputs(parts[-1])
+        logits = self._logits(count) if count else None
+        return {part.stream: self._result(part, logits, row) for part, row in zip(parts, rows, strict=True)}
 
     def _check(self, slices: Sequence[Slice]) -> None:
         if not 0 < sum(len(s.tokens) for s in slices) <= self.info.batch:
@@ -199,54 +208,49 @@ class LlamaEngine:
                 raise EngineFault(f"stream {part.stream} cannot go on at position {part.position}")
             if part.position + len(part.tokens) > self.info.window:
                 raise EngineFault(f"stream {part.stream} is full")
-            if len(part.targets or ()) > min(CHUNK, len(part.tokens)):
+            if outputs(part) > min(CHUNK, len(part.tokens)):
                 raise EngineFault(f"at most {CHUNK} of the tokens can be scored in a step")
-        if sum(max(len(s.targets or ()), s.sampler is not None) for s in slices) > self._outputs:
+        if sum(map(outputs, slices)) > self._outputs:
             raise EngineFault(f"a step gives at most {self._outputs} rows of logits")
 
-    def _fill(self, slices: Sequence[Slice]) -> list[int]:
-        """Write the batch; return for each slice the batch index of its first output."""
-        batch, at, rows = self._batch, 0, []
-        for part in slices:
-            count = len(part.tokens)
-            for i, token in enumerate(part.tokens):
-                batch.token[at + i] = token
-                batch.pos[at + i] = part.position + i
-                batch.n_seq_id[at + i] = 1
-                batch.seq_id[at + i][0] = part.stream
-                batch.logits[at + i] = i >= count - len(part.targets or ())
-            if part.sampler is not None:
-                batch.logits[at + count - 1] = 1
-            rows.append(at + count - max(len(part.targets or ()), 1))
-            at += count
-        batch.n_tokens = at
-        return rows
-
-    def _result(self, part: Slice, row: int) -> Result:
-        token, scores = None, None
+    def _result(self, part: Slice, logits: NDArray[np.float32] | None, row: int) -> Result:
+        """What one slice gets; its outputs begin at ``row`` of the logits."""
+        if logits is None or not outputs(part):
+            return Result()
+        scores = None
         if part.targets is not None:
-            scores = [_loglikelihood(self._logits(row + i), t) for i, t in enumerate(part.targets)]
-            row += len(part.targets) - 1
-        if part.sampler is not None:
-            assert isinstance(part.sampler, LlamaSampler)
-            try:
-                token = part.sampler.draw(self._logits(row))
-            except BadGrammar as fault:
-                return Result(logprobs=scores, fault=fault)
-        return Result(() if token is None else (token,), logprobs=scores)
+            scores = [loglikelihood(logits[row + i], t) for i, t in enumerate(part.targets)]
+        if part.sampler is None:
+            return Result(logprobs=scores)
+        assert isinstance(part.sampler, LlamaSampler)
+        first = row + outputs(part) - 1 - part.guess
+        try:
+            return self._drawn(part, part.sampler, logits, first, scores)
+        except BadGrammar as fault:
+            return Result(logprobs=scores, fault=fault)
 
-    def _logits(self, row: int) -> NDArray[np.float32]:
-        pointer = llama_cpp.llama_get_logits_ith(self._context, row)
-        return np.ctypeslib.as_array(pointer, shape=(self.info.vocabulary,))
+    def _drawn(
+        self, part: Slice, sampler: LlamaSampler, logits: NDArray[np.float32], first: int, scores: list[float] | None
+    ) -> Result:
+        """Draw after the last token; with a guess, after each of its tokens as long as they are what is drawn."""
+        tokens, drawn, chances = part.tokens, list[int](), list[Chance]()
+        for i in range(part.guess + 1):
+            drawn.append(sampler.draw(logits[first + i]))
+            if part.top is not None:
+                chances.append(chance(logits[first + i], drawn[-1], part.top))
+            if i == part.guess or tokens[len(tokens) - part.guess + i] != drawn[-1]:
+                break
+        if len(drawn) <= part.guess:
+            self.trim(part.stream, part.position + len(tokens) - part.guess + len(drawn) - 1)
+        forced = sampler.forced() if part.top is None else ()
+        return Result(tuple(drawn), forced, tuple(chances), scores)
+
+    def _logits(self, count: int) -> NDArray[np.float32]:
+        """The logits of all outputs of the last decode, in their order. Shape: count, vocabulary."""
+        pointer = llama_cpp.llama_get_logits(self._context)
+        return np.ctypeslib.as_array(pointer, shape=(count, self.info.vocabulary))
 
     # -- streams (the engine's thread) --
-
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Copy the whole stream (llama.cpp copies no part of one), then cut its tail."""
-        self.trim(target, 0)
-        llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
-        self._lengths[target] = self._lengths[source]
-        self.trim(target, length)
 
     def trim(self, stream: int, length: int) -> None:
         """Remove everything from position ``length`` on."""
@@ -254,22 +258,28 @@ class LlamaEngine:
             raise EngineFault(f"{self.info.architecture} models cannot give up a part of a stream")
         self._lengths[stream] = min(self._lengths[stream], length)
 
-    def save(self, stream: int) -> bytes:
-        """The stream's keys and values with a length mark in front (8 bytes)."""
+    def save(self, stream: int) -> Saved:
+        """The stream's keys and values behind a mark of its length (`MARK` bytes)."""
         size = llama_cpp.llama_state_seq_get_size(self._context, stream)
-        buffer = (ctypes.c_uint8 * size)()
-        written = llama_cpp.llama_state_seq_get_data(self._context, buffer, size, stream)
-        if written != size:
+        state = np.empty(MARK + size, np.uint8)
+        data = ctypes.cast(state.ctypes.data + MARK, ctypes.POINTER(ctypes.c_uint8))
+        if llama_cpp.llama_state_seq_get_data(self._context, data, size, stream) != size:
             raise EngineFault(f"stream {stream} could not be saved")
-        return self._lengths[stream].to_bytes(8, "little") + bytes(buffer)
+        state[:MARK] = np.frombuffer(self._lengths[stream].to_bytes(MARK, "little"), np.uint8)
+        return state.data
 
-    def restore(self, stream: int, state: bytes) -> None:
-        """Inverse of `save`, into any stream of an engine of the same model and way."""
+    def restore(self, stream: int, state: Saved) -> None:
+        """Inverse of `save`, into any stream of an engine of the same model and way.
+
+        Also how a stream is copied: ``llama_memory_seq_cp`` between streams only notes that something is to be copied,
+        does it at the next decode, whatever the source holds by then, and copies the room of the whole window.
+        """
         self.trim(stream, 0)
-        data = (ctypes.c_uint8 * (len(state) - 8)).from_buffer_copy(state, 8)
-        if llama_cpp.llama_state_seq_set_data(self._context, data, len(data), stream) != len(data):
+        held = np.frombuffer(state, np.uint8)
+        data, size = ctypes.cast(held.ctypes.data + MARK, ctypes.POINTER(ctypes.c_uint8)), len(held) - MARK
+        if llama_cpp.llama_state_seq_set_data(self._context, data, size, stream) != size:
             raise EngineFault(f"the saved state does not fit stream {stream}")
-        self._lengths[stream] = int.from_bytes(state[:8], "little")
+        self._lengths[stream] = int.from_bytes(held[:MARK].tobytes(), "little")
 
     # -- embeddings --
 
@@ -294,16 +304,8 @@ class LlamaEngine:
     def close(self) -> None:
         """Free the contexts and the model."""
         if self._model:
-            llama_cpp.llama_batch_free(self._batch)
             for context in (self._embedder, self._context):
                 if context:
                     llama_cpp.llama_free(context)
             llama_cpp.llama_model_free(self._model)
             self._model = self._context = self._embedder = None
-
-
-def _loglikelihood(logits: NDArray[np.float32], target: int) -> float:
-    """log softmax(logits)[target], in double precision."""
-    wide = logits.astype(np.float64)
-    top = wide.max()
-    return float(wide[target] - top - np.log(np.exp(wide - top).sum()))

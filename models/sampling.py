@@ -2,24 +2,50 @@
 
 A grammar over the whole vocabulary costs many times the decoding step, so one token is drawn first and only
 that token is tested; when it is refused, the likeliest few are tested, and the whole vocabulary only when none
-of them fits.
+of them fits. Where the constraint leaves no choice, nothing is drawn: what must follow is *forced*.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
+from .candidates import Candidates
 from .engine import Constraint, Sampling
 from .faults import BadGrammar
+from .forcing import forced_by_grammar
 from .spans import Spans, SpanWalk
 
 SHORTLIST = 64
-_CANDIDATE = np.dtype([("id", "<i4"), ("logit", "<f4"), ("p", "<f4")])  # layout of llama_token_data
+
+
+class Words:
+    """What samplers know of a vocabulary."""
+
+    def __init__(
+        self, vocab: Any, size: int, ends: frozenset[int], piece: Callable[[int], bytes],
+        tokenize: Callable[[str], list[int]],
+    ) -> None:  # fmt: skip
+        self.vocab, self.size, self.ends, self.tokenize = vocab, size, ends, tokenize
+        self.ids = np.arange(size, dtype=np.int32)
+        self._piece = piece
+
+    @cached_property
+    def bytes(self) -> NDArray[np.int32] | None:
+        """The token of each byte; None where not every byte has one."""
+        single = {piece: t for t in range(self.size - 1, -1, -1) if len(piece := self._piece(t)) == 1}
+        return np.array([single[bytes([b])] for b in range(256)], np.int32) if len(single) == 256 else None
+
+    @cached_property
+    def all(self) -> Candidates:
+        """Room for the whole vocabulary, used anew for every draw."""
+        return Candidates(self.size)
 
 
 class LlamaSampler:
@@ -28,22 +54,42 @@ class LlamaSampler:
     Owned by the engine's thread. ``close`` frees the C objects; it may be called twice.
     """
 
-    def __init__(self, vocab: Any, size: int, sampling: Sampling, constraint: Constraint | None) -> None:
-        self._size = size
-        self._ids = np.arange(size, dtype=np.int32)
+    def __init__(self, words: Words, sampling: Sampling, constraint: Constraint | None) -> None:
+        self._words = words
+        self._ids = words.ids
+        self._endless = np.array(sorted(words.ends), np.int32) if not sampling.ends else None
         self._greedy = sampling.temperature <= 0 and sampling.repeat_penalty == 1
         self._walk = SpanWalk(constraint) if isinstance(constraint, Spans) else None
         self._grammar: Any = None
         self._chain: Any = None
         if isinstance(constraint, str):
-            self._grammar = llama_cpp.llama_sampler_init_grammar(vocab, constraint.encode(), b"root")
+            self._grammar = llama_cpp.llama_sampler_init_grammar(words.vocab, constraint.encode(), b"root")
             if not self._grammar:
                 raise BadGrammar("the grammar cannot be read", hint="check it against GBNF; its first rule is root")
         if not self._greedy:
-            self._chain = _chain(size, sampling)
+            self._chain = _chain(words.size, sampling)
+
+    def forced(self) -> tuple[int, ...]:
+        """The tokens that must follow what was drawn; they count as drawn. Empty where there is a choice."""
+        found: list[int] = []
+        if self._walk is not None:
+            while len(allowed := self._walk.allowed()) == 1 and not self._over(found):
+                found.append(allowed[0])
+                self._walk.advance(allowed[0])
+        elif self._grammar:
+            found = forced_by_grammar(self._grammar, self._words.bytes, self._words.ends, self._words.tokenize)
+        if self._chain:
+            for token in found:
+                llama_cpp.llama_sampler_accept(self._chain, token)
+        return tuple(found)
+
+    def _over(self, found: list[int]) -> bool:
+        return bool(found) and found[-1] in self._words.ends
 
     def draw(self, logits: NDArray[np.float32]) -> int:
-        """The next token, given the logits (shape: vocabulary); accepts it."""
+        """The next token, given the logits (shape: vocabulary), which may be changed; accepts it."""
+        if self._endless is not None:
+            logits[self._endless] = -np.inf
         if self._walk is not None:
             allowed = np.array(self._walk.allowed(), np.int32)
             token = self._pick(logits[allowed], allowed)
@@ -79,8 +125,9 @@ class LlamaSampler:
             raise BadGrammar("the grammar allows no token here", hint="make sure that it can be completed")
         return self._pick(logits[allowed], allowed)
 
-    def _apply(self, sampler: Any, logits: NDArray[np.float32], ids: NDArray[np.int32]) -> _Candidates:
-        candidates = _Candidates(logits, ids)
+    def _apply(self, sampler: Any, logits: NDArray[np.float32], ids: NDArray[np.int32]) -> Candidates:
+        candidates = self._words.all if len(ids) == self._words.size else Candidates(len(ids))
+        candidates.fill(logits, ids)
         llama_cpp.llama_sampler_apply(sampler, ctypes.byref(candidates.array))
         return candidates
 
@@ -90,25 +137,6 @@ class LlamaSampler:
             if sampler:
                 llama_cpp.llama_sampler_free(sampler)
         self._chain = self._grammar = None
-
-
-class _Candidates:
-    """A llama_token_data_array over NumPy memory."""
-
-    def __init__(self, logits: NDArray[np.float32], ids: NDArray[np.int32]) -> None:
-        self._table = np.zeros(len(ids), _CANDIDATE)
-        self._table["id"] = ids
-        self._table["logit"] = logits
-        data = self._table.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token_data))
-        self.array = llama_cpp.llama_token_data_array(data, len(ids), -1, False)
-
-    def logits(self) -> NDArray[np.float32]:
-        """Logits after the sampler, in the order given (for samplers that do not reorder)."""
-        return np.asarray(self._table["logit"])
-
-    def chosen(self) -> int:
-        """Token that the chain's last sampler selected."""
-        return int(self.array.data[self.array.selected].id)
 
 
 def _chain(size: int, sampling: Sampling) -> Any:

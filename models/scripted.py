@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine import CHUNK, Constraint, EngineInfo, Result, Sampling, Slice
+from .engine import CHUNK, Constraint, EngineInfo, Result, Sampling, Saved, Slice
 from .faults import EngineFault
 
 MARKUP = ("<|im_start|>", "<|im_end|>", "<|end|>")
@@ -138,21 +138,17 @@ class ScriptedEngine:
     def _text(self, held: list[int]) -> str:
         return b"".join(bytes([t]) if t < 256 else MARKUP[t - 256].encode() for t in held).decode(errors="replace")
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Copy the first ``length`` tokens."""
-        self._streams[target] = self._streams[source][:length]
-
     def trim(self, stream: int, length: int) -> None:
         """Keep the first ``length`` tokens."""
         del self._streams[stream][length:]
 
-    def save(self, stream: int) -> bytes:
+    def save(self, stream: int) -> Saved:
         """The tokens, as JSON."""
         return json.dumps(self._streams[stream]).encode()
 
-    def restore(self, stream: int, state: bytes) -> None:
+    def restore(self, stream: int, state: Saved) -> None:
         """Take the tokens back."""
-        self._streams[stream] = json.loads(state)
+        self._streams[stream] = json.loads(bytes(state))
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Counts of letters, folded to 16 places, at unit length."""

@@ -48,7 +48,7 @@ def alone(load_engine) -> list[str]:
         found = []
         scheduler = Scheduler(load_engine(streams=1))
         for i, prompt in enumerate(prompts(scheduler.engine)):
-            scheduler.streams.places[0].clear()
+            scheduler.streams.clear()
             found.append(await write(scheduler, process(i), i, prompt))
         await scheduler.close()
         return found

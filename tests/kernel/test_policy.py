@@ -1,103 +1,148 @@
+"""The decision about the next step: what must hold for any views, and a few by hand."""
+
 from dataclasses import replace
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
-from llmos.kernel.policy import PATIENCE, Budget, View, cut, decide
+from llmos.kernel.policy import AGE, FLOOR, JOIN, PATIENCE, RETURN, SHARE, Budget, Costs, Last, Place, View, cut, decide
 
-BUDGET = Budget(streams=2, chunk=128, batch=512, quantum=100)
-
-
-def view(key: int, **fields) -> View:
-    plain = View(key, priority=1, service=0, arrival=key, resident=False, at=0, left=0, ran=0)
-    return replace(plain, **fields)
+BUDGET = Budget(streams=4, grain=2, batch=512, quantum=100)
+COSTS = Costs(decode_base=5, decode_each=3, prefill_each=1)
 
 
-def test_nothing_to_do():
-    assert decide([], BUDGET, 0).parts == ()
+def view(key: int, **more) -> View:
+    return View(
+        key, **{"tree": key, "priority": 1, "service": 0.0, "arrival": key, "place": Place.NEW, "left": 40, **more}
+    )
 
 
-def test_all_that_decode_go_into_one_step():
-    turn = decide([view(1, resident=True), view(2, resident=True)], BUDGET, 0)
-    assert (turn.parts, turn.prefill) == (((1, 1), (2, 1)), False)
+def decoding(key: int, **more) -> View:
+    return view(key, place=Place.STREAM, left=0, started=True, **more)
 
 
-def test_cuts_stand_at_multiples_of_the_chunk_wherever_a_prompt_goes_on():
-    assert [cut(at, 1000, 128) for at in (0, 1, 127, 128, 300)] == [128, 127, 1, 128, 84]
-    assert cut(256, 5, 128) == 5
+@st.composite
+def machines(draw):
+    """Views as a scheduler could show them: no more holders than streams."""
+    budget = Budget(
+        streams=draw(st.integers(1, 6)), grain=draw(st.sampled_from([1, 2])), batch=draw(st.sampled_from([32, 512])),
+        quantum=100,
+    )  # fmt: skip
+    budget = replace(budget, reserve=draw(st.integers(0, budget.streams - 1)))
+    count = draw(st.integers(1, 12))
+    holders = draw(st.sets(st.integers(0, count - 1), max_size=min(count, budget.streams)))
+    views = []
+    for key in range(count):
+        place = Place.STREAM if key in holders else draw(st.sampled_from([Place.SAVED, Place.NEW]))
+        left = draw(st.integers(1, 3000)) if place is Place.NEW else draw(st.sampled_from([0, 0, 1, 2, 30, 700]))
+        views.append(
+            View(
+                key, draw(st.integers(0, 3)), draw(st.integers(0, 2)), draw(st.floats(0, 5000)), key, place, left,
+                ran=draw(st.integers(0, 300)), passed=draw(st.sampled_from([0.0, 50.0, 500.0, 20_000.0])),
+                started=left == 0, width=draw(st.sampled_from([1, 1, 4])),
+                adapter=draw(st.sampled_from(["", "", "a", "b"])),
+                awaits=draw(st.one_of(st.none(), st.integers(0, key))) if place is Place.NEW and key else None,
+            )
+        )  # fmt: skip
+    views = [replace(v, awaits=None if v.awaits == v.key else v.awaits) for v in views]
+    last = Last(draw(st.sampled_from([0.0, 10.0, 500.0])), draw(st.sampled_from(["", "a", "c"])))
+    return views, budget, last
 
 
-def test_short_ends_of_several_prompts_share_a_step_but_no_cut_is_made_smaller():
-    turn = decide([view(1, left=100), view(2, left=300), view(3, left=20)], Budget(3, 128, 512), 0)
-    assert turn.parts == ((1, 100), (3, 20))
-
-
-def test_decoding_waits_for_at_most_its_patience_of_prefill_steps():
-    for priority, patience in PATIENCE.items():
-        views = [view(1, priority=priority, resident=True), view(2, priority=priority, left=5000)]
-        kinds = [decide(views, BUDGET, since).prefill for since in range(patience + 1)]
-        assert kinds == [True] * patience + [False]
-
-
-def test_interactive_work_takes_the_stream_of_a_batch_process():
-    views = [view(1, priority=2, resident=True), view(2, priority=2, resident=True), view(3, priority=0, left=10)]
-    assert decide(views, BUDGET, 0).hold[0] == 3
-
-
-def test_a_stream_is_kept_for_a_quantum_then_the_least_served_tree_goes_first():
-    waiting = view(3, left=10)
-    fresh = [view(1, resident=True, ran=99, service=400), view(2, resident=True, ran=5)]
-    assert set(decide([*fresh, waiting], BUDGET, 0).hold) == {1, 2}
-    spent = [replace(fresh[0], ran=100), fresh[1]]
-    assert set(decide([*spent, waiting], BUDGET, 0).hold) == {2, 3}
-
-
-VIEWS = st.lists(
-    st.builds(
-        View, key=st.integers(0, 10**6), priority=st.integers(0, 2), service=st.integers(0, 10**5),
-        arrival=st.integers(0, 1000), resident=st.booleans(), at=st.integers(0, 4000),
-        left=st.integers(0, 4000), ran=st.integers(0, 2000),
-    ),
-    max_size=40, unique_by=lambda v: v.key,
-)  # fmt: skip
-
-
-@settings(max_examples=300)
-@given(VIEWS, st.integers(1, 16), st.integers(0, 9))
-def test_the_budget_holds_and_no_step_is_wasted(views, streams, since):
-    budget = Budget(streams, 128, 512)
-    turn = decide(views, budget, since)
-    assert len(turn.hold) == min(streams, len(views)) == len(set(turn.hold))
-    assert {k for k, _ in turn.parts} <= set(turn.hold)
-    assert bool(turn.parts) == bool(views)  # work-conserving
+@given(machines())
+def test_of_any_step(machine):
+    views, budget, last = machine
+    turn = decide(views, budget, COSTS, last)
     by_key = {v.key: v for v in views}
-    assert sum(n for _, n in turn.parts) <= (128 if turn.prefill else 512)
+    assert sum(tokens for _, tokens in turn.parts) <= budget.batch
+    placed, victims = {n for n, _ in turn.place}, [v for _, v in turn.place if v is not None]
+    assert len(set(victims)) == len(victims)
+    holders = {v.key for v in views if v.place is Place.STREAM}
+    after = (holders - set(victims)) | placed
+    assert len(after) <= budget.streams
+    computing = [by_key[key] for key, _ in turn.parts]
+    assert {v.key for v in computing} <= after
+    assert {v.adapter for v in computing} <= {turn.adapter}
+    assert {v.left > 0 for v in computing} <= {turn.prefill}
+    here = set(by_key)
+    assert not any(v.awaits in here for v in computing)
     for key, tokens in turn.parts:
         left = by_key[key].left
-        assert tokens == cut(by_key[key].at, left, 128) if turn.prefill else (left == 0 and tokens == 1)
+        assert tokens == left or tokens >= budget.grain if left else 1 <= tokens <= by_key[key].width
+        assert not left or left - tokens == 0 or left - tokens >= budget.grain
+    if any(v.awaits not in here for v in views):
+        assert turn.parts  # work-conserving
 
 
-@settings(max_examples=60)
-@given(st.lists(st.tuples(st.integers(1, 400), st.integers(1, 60)), min_size=1, max_size=12), st.integers(1, 4))
-def test_nobody_starves_among_equals(jobs, streams):
-    """Played to the end by the decision alone: everything finishes, within a bound on the number of steps."""
-    budget = Budget(streams, 128, 512, quantum=64)
-    views = {i: view(i, left=prompt) for i, (prompt, _) in enumerate(jobs)}
-    todo = {i: answer for i, (_, answer) in enumerate(jobs)}
-    since, steps = 0, 0
-    while views:
-        turn = decide(list(views.values()), budget, since)
-        since = since + 1 if turn.prefill else 0
-        steps += 1
-        for key in list(views):
-            held = key in turn.hold
-            views[key] = replace(views[key], resident=held, ran=views[key].ran if held else 0)
-        for key, n in turn.parts:
-            old = views[key]
-            views[key] = replace(
-                old, at=old.at + n, left=max(0, old.left - n), ran=old.ran + n, service=old.service + n
-            )
-            if not turn.prefill:
-                todo[key] -= 1
-                if todo[key] == 0:
-                    del views[key]
-    assert steps <= sum(-(-p // 128) + a for p, a in jobs)
+@given(st.integers(1, 600), st.integers(0, 600), st.sampled_from([1, 2, 32]))
+def test_a_cut_takes_and_leaves_at_least_the_grain(left, room, grain):
+    taken = cut(left, room, grain)
+    assert taken <= room
+    assert taken in (0, left) or (taken >= grain and left - taken >= grain)
+    assert taken or room < max(grain, min(left, 2 * grain))
+
+
+def test_a_long_prefill_leaves_room_for_those_who_decode():
+    for count, most in ((3, FLOOR), (12, PATIENCE * COSTS.decode(12))):
+        budget = replace(BUDGET, streams=16)
+        views = [*(decoding(i) for i in range(count)), view(99, left=4000, place=Place.STREAM)]
+        first = decide(views, budget, COSTS)
+        assert (first.prefill, first.parts) == (True, ((99, int(most)),))
+        then = decide(views, budget, COSTS, Last(prefilled=most))
+        assert (then.prefill, [k for k, _ in then.parts]) == (False, list(range(count)))
+
+
+def test_short_rests_that_bring_in_as_many_as_decode_go_first():
+    views = [decoding(1), *(view(i, left=30, place=Place.STREAM) for i in (2, 3, 4))]
+    turn = decide(views, BUDGET, COSTS)
+    assert turn.prefill
+    assert sum(n for _, n in turn.parts) == 90 <= JOIN
+    assert not decide(views, BUDGET, COSTS, Last(prefilled=JOIN)).prefill
+
+
+def test_an_interactive_newcomer_takes_a_stream_of_a_lower_class_and_computes_alone():
+    views = [decoding(1), decoding(2, priority=2), decoding(3), view(4, place=Place.STREAM, left=900)]
+    turn = decide([*views, view(9, priority=0, left=45)], BUDGET, COSTS)
+    assert turn.place == ((9, 2),)  # the batch one makes room
+    assert turn.parts == ((9, 45),)
+
+
+def test_an_answer_that_is_read_along_is_not_broken_off_for_an_equal_before_its_quantum():
+    views = [decoding(i, service=900.0, ran=50) for i in (1, 2, 3, 4)]
+    assert decide([*views, view(9)], BUDGET, COSTS).place == ()
+    longer = [*views[:3], decoding(4, service=900.0, ran=150)]
+    assert decide([*longer, view(9)], BUDGET, COSTS).place == ((9, 4),)
+
+
+def test_who_was_put_out_in_the_middle_of_an_answer_is_soon_back():
+    views = [decoding(i, ran=5 * i) for i in (1, 2, 3, 4)]
+    out = view(9, place=Place.SAVED, left=0, started=True, passed=RETURN - 1)
+    assert decide([*views, out], BUDGET, COSTS).place == ()
+    assert decide([*views, replace(out, passed=RETURN)], BUDGET, COSTS).place == ((9, 4),)
+
+
+def test_resumed_before_newcomers_and_the_least_served_tree_first():
+    one = Budget(streams=1, grain=2, batch=512, quantum=100)
+    assert decide([view(1), view(2, place=Place.SAVED)], one, COSTS).parts == ((2, 40),)
+    assert decide([view(1, service=150.0), view(2, service=20.0)], one, COSTS).parts == ((2, 40),)
+    assert decide([view(1, priority=2), view(2)], one, COSTS).parts == ((2, 40),)
+    assert decide([view(1, priority=2, passed=2 * AGE), view(2)], one, COSTS).parts == ((1, 40),)
+
+
+def test_streams_in_reserve_are_for_interactive_work():
+    budget = replace(BUDGET, reserve=1)
+    held = [decoding(i) for i in (1, 2, 3)]
+    assert decide([*held, view(9)], budget, COSTS).place == ()
+    assert decide([*held, view(9, priority=0)], budget, COSTS).place == ((9, None),)
+
+
+@pytest.mark.parametrize(("waited", "adapter"), [(SHARE - 1, "a"), (SHARE, "b")])
+def test_adapters_take_turns(waited, adapter):
+    views = [decoding(1, adapter="a"), decoding(2, adapter="b", passed=waited)]
+    assert decide(views, BUDGET, COSTS, Last(adapter="a")).adapter == adapter
+
+
+def test_a_sibling_waits_for_the_prefix_that_another_computes():
+    views = [view(1, left=600), view(2, left=610, awaits=1)]
+    assert [k for k, _ in decide(views, BUDGET, COSTS).parts] == [1]
+    assert [k for k, _ in decide(views[1:], BUDGET, COSTS).parts] == [2]

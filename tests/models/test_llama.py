@@ -35,10 +35,13 @@ def write(engine, prompt: str, most=24, sampling=None, constraint=None, stream=0
     sampler = engine.sampler(sampling or Sampling(), constraint)
     (result,) = engine.step([Slice(stream, tokens, 0, sampler)])
     said, at = b"", len(tokens)
-    while not engine.ends(result.tokens[0]) and most:
-        said += engine.piece(result.tokens[0])
-        (result,) = engine.step([Slice(stream, [result.tokens[0]], at, sampler)])
-        at, most = at + 1, most - 1
+    while most > 0:
+        drawn = [*result.tokens, *result.forced]
+        said += b"".join(engine.piece(token) for token in drawn)
+        if engine.ends(drawn[-1]):
+            break
+        (result,) = engine.step([Slice(stream, drawn, at, sampler)])
+        at, most = at + len(drawn), most - len(drawn)
     sampler.close()
     return said.decode(errors="replace")
 
@@ -101,7 +104,8 @@ def test_a_copied_prefix_is_the_same_as_one_computed(engine):
     tokens = (engine.tokenize("The shop opens at nine and closes at six on every day but Sunday. ") * 20)[:256]
     for at in (0, 128):
         engine.step([Slice(0, tokens[at : at + 128], at)])
-    engine.copy(0, 1, 128)
+    engine.restore(1, engine.save(0))
+    engine.trim(1, 128)
     engine.step([Slice(1, tokens[128:], 128)])
     pair = engine.step([Slice(0, [7], 256, targets=[9]), Slice(1, [7], 256, targets=[9])])
     assert pair[0].logprobs == pair[1].logprobs
@@ -131,7 +135,8 @@ def test_a_bridged_gap_changes_no_bit_and_leaves_nothing_in_the_idle_stream(engi
     alone = [engine.step([one])[0].logprobs for one in token]
     for stream in (0, 2):
         engine.trim(stream, 512)
-    engine.copy(2, 3, 512)
+    engine.restore(3, engine.save(2))
+    engine.trim(3, 512)
     three = [*token, Slice(3, deep[512:513], 512, targets=[9])]
     beside = [result.logprobs for result in engine.step(three)]  # streams 2 and 3 are neighbours, 1 is bridged
     assert beside == [*alone, alone[1]]

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 from llmos.models.engine import Sampling
-from llmos.models.sampling import LlamaSampler
+from llmos.models.sampling import LlamaSampler, Words
 
 SHARES = [0.4, 0.3, 0.15, 0.1, 0.04, 0.01]  # of tokens 0 to 5
+WORDS = Words(None, len(SHARES), frozenset(), lambda token: b"", lambda text: [])
 OPEN = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0}
 
 
 def samplers(count: int, **settings: Any) -> Iterator[LlamaSampler]:
     """One for each seed, freed after its turn. The vocabulary is asked for by grammars alone."""
     for seed in range(count):
-        sampler = LlamaSampler(None, len(SHARES), Sampling(**{**OPEN, **settings, "seed": seed}), None)
+        sampler = LlamaSampler(WORDS, Sampling(**{**OPEN, **settings, "seed": seed}), None)
         yield sampler
         sampler.close()
 

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ....syscalls import calls as c
 from ....syscalls.api import Sys
@@ -38,6 +38,7 @@ ANY = ("", "default")
 """What a client says that has no model in mind."""
 MOST = 1024
 """Requests under way; one more is told to come again."""
+GONE, BUG = 499, 500
 
 Endpoint = Callable[[Request], Awaitable[ASGIApp]]
 
@@ -55,16 +56,15 @@ class Api:
     def app(self) -> Starlette:
         """The whole ASGI application."""
         routes = [
-            Route("/v1/chat/completions", self._counted(self.chat), methods=["POST"]),
-            Route("/v1/completions", self._counted(self.complete), methods=["POST"]),
-            Route("/v1/embeddings", self._counted(self.embed), methods=["POST"]),
+            Route("/v1/chat/completions", _Counted(self, self.chat), methods=["POST"]),
+            Route("/v1/completions", _Counted(self, self.complete), methods=["POST"]),
+            Route("/v1/embeddings", _Counted(self, self.embed), methods=["POST"]),
             Route("/v1/models", self.models),
             Route("/v1/models/{name:path}", self.model),
             Route("/healthz", self.healthy),
             Route("/metrics", self.measured),
         ]
-        handlers = {HTTPException: _told_by_starlette, Refusal: _told, ClientGone: _nobody, Exception: _bug}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        return Starlette(routes=routes, exception_handlers={HTTPException: _told_by_starlette, Refusal: _told})
 
     # -- what computes --
 
@@ -196,13 +196,58 @@ class Api:
     def __post_init__(self) -> None:
         self.begun = time.time()
 
-    def _counted(self, endpoint: Endpoint) -> ASGIApp:
-        """The endpoint, with the door before it and the counters behind it; the status is that which was sent."""
-        return _Counted(self, endpoint)
-
 
 class _Counted:
-    """One path that computes."""
+    """A path that computes, with the door before it and the counters behind it."""
 
     def __init__(self, api: Api, endpoint: Endpoint) -> None:
         self._api, self._endpoint = api, endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI wants it; every error becomes an answer here."""
+        metrics, status = self._api.metrics, GONE
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        metrics.active += 1
+        try:
+            if metrics.active > self._api.most:
+                most = self._api.most
+                raise Refusal(429, f"{most} requests are under way", kind="rate_limit_error", code="busy", retry=2)
+            response = await self._endpoint(Request(scope, receive))
+            await response(scope, receive, noting)
+        except (ClientGone, OSError):
+            pass
+        except Exception as problem:  # noqa: BLE001 - the edge of the server: a bug is logged, the client gets a 500
+            told = refusal(problem)
+            if told.status == BUG:
+                log.exception("%s failed", scope["path"])
+            if status == GONE:
+                await told.response()(scope, receive, noting)
+        finally:
+            metrics.active -= 1
+            metrics.requests.labels(scope["path"], str(status)).inc()
+
+
+async def _told(request: Request, problem: Exception) -> Response:
+    return refusal(problem).response()
+
+
+async def _told_by_starlette(request: Request, problem: Exception) -> Response:
+    """No such path, or another method."""
+    assert isinstance(problem, HTTPException)
+    path = request.url.path
+    message = f"{path} does not take {request.method}" if problem.status_code == 405 else f"there is nothing at {path}"
+    return Refusal(problem.status_code, message, headers=dict(problem.headers or {})).response()
+
+
+def _packed(vector: Sequence[float]) -> str:
+    """Four bytes a number, little-endian, in base64."""
+    return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
+
+
+def _json(value: object) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")

@@ -14,7 +14,7 @@ from .errors import Refusal
 
 IGNORED = {
     "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
-    "parallel_tool_calls", "reasoning_effort", "verbosity", "prediction", "cache_prompt",
+    "parallel_tool_calls", "reasoning_effort", "verbosity", "prediction", "cache_prompt", "timings_per_token",
 }  # fmt: skip
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,), "presence_penalty": (0,), "logit_bias": ({},), "modalities": (["text"],),
@@ -203,6 +203,11 @@ class EmbeddingRequest(Body):
     input: Texts = Field(min_length=1, max_length=2048)
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)
+
+    @property
+    def packed(self) -> bool:
+        """Whether vectors go as base64."""
+        return self.encoding_format == "base64"
 
 
 B = TypeVar("B", bound=Body)

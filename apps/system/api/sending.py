@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
+import orjson
 from starlette.types import Receive, Scope, Send
 
-from .errors import Refusal, refusal
+from ....kernel.errors import OSFault
+from .errors import refusal
 from .replies import DONE, Chunks, Frame
 from .turns import Answer, OnPart, Part
 
@@ -68,10 +70,8 @@ class Streamed:
     What fails before that is an error with its own status; what fails later is an event.
     """
 
-    def __init__(
-        self, write: Writer, count: int, frame: Frame, *, logprobs: bool, counts: bool, over: Callable[[int], None]
-    ) -> None:
-        self._write, self._logprobs, self._counts, self._over = write, logprobs, counts, over
+    def __init__(self, write: Writer, count: int, frame: Frame, *, logprobs: bool, counts: bool) -> None:
+        self._write, self._logprobs, self._counts = write, logprobs, counts
         self._chunks = [Chunks(frame, i) for i in range(count)]
         self._begun = False
 
@@ -84,7 +84,6 @@ class Streamed:
             if piece := chunks[index].part(part):
                 pieces.put_nowait(piece)
 
-        status = 499  # the client went away
         try:
             async with choices(self._write, len(chunks), receive, tell) as answers:
                 answers.add_done_callback(lambda _: pieces.put_nowait(None))
@@ -95,15 +94,14 @@ class Streamed:
                     raise _why(answers) from None
             await self._begin(send)
             await send(_body(self._ending(done)))
-            status = 200
-        except ClientGone:
-            pass
-        except OSError:  # the connection broke
-            pass
+        except (ClientGone, OSError):
+            raise
         except Exception as problem:
-            status = await self._failed(problem, send)
-        finally:
-            self._over(status)
+            if not self._begun:
+                raise
+            await send(_body(b"data: " + orjson.dumps(refusal(problem).body) + b"\n\n"))
+            if not isinstance(problem, OSFault):
+                raise
 
     async def _pass_on(self, pieces: asyncio.Queue[bytes | None], send: Send) -> None:
         """What is there goes in one piece: a client that reads slowly gets fewer, longer ones."""
@@ -131,16 +129,6 @@ class Streamed:
         if self._counts:
             last.append(self._chunks[0].counts(answers))
         return b"".join([*last, DONE])
-
-    async def _failed(self, problem: Exception, send: Send) -> int:
-        """Tell it as an event, or let it become the whole answer."""
-        told: Refusal = refusal(problem)
-        if not self._begun:
-            raise problem
-        import orjson
-
-        await send(_body(b"data: " + orjson.dumps(told.body) + b"\n\n"))
-        return told.status
 
 
 def _body(text: bytes, *, more: bool = False) -> dict[str, object]:

@@ -42,6 +42,14 @@ class Answer:
     calls: list[ToolCall] = field(default_factory=list)
     chances: list[c.Chance] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, reply: c.Generated) -> Answer:
+        """What one call of `generate` wrote."""
+        return cls(
+            reply.text, _FINISH[reply.finish], reply.tokens_in, reply.tokens_reused, reply.tokens_out,
+            reply.first_token_s, chances=reply.chances,
+        )  # fmt: skip
+
 
 def fields(asked: Writing, choice: int) -> dict[str, Any]:
     """The part of a `generate` call that all requests share; the choices of one request have seeds of their own."""
@@ -90,7 +98,7 @@ class ChatTurn:
         )
         if self.tools.tools and reply.stopped == OPEN and reply.tokens_out < self.most:
             return await self._call(sys, common, reply)
-        return _answer(reply)
+        return Answer.of(reply)
 
     async def _sight(self, conversation: Conversation, sys: Sys) -> dict[str, Any]:
         """What the model is shown: the messages, or those that fit of the pages that they are made into."""
@@ -109,7 +117,7 @@ class ChatTurn:
             **{**common, "stop": [], "ignore_end": False}, begin=begin, grammar=self.tools.grammar(),
             max_tokens=self.most - spent, on_text=self._arguments(reader),
         )  # fmt: skip
-        answer = _answer(reply)
+        answer = Answer.of(reply)
         answer.text = said.rstrip()
         answer.tokens_out += spent
         if before is not None:
@@ -147,9 +155,3 @@ async def _into_pages(conversation: Conversation, sys: Sys, messages: Sequence[S
         page = await sys.add(text, role=role, kind="system" if role == "system" else "dialogue")
         conversation.paged.append(((role, text), page.handle))
 
-
-def _answer(reply: c.Generated) -> Answer:
-    return Answer(
-        reply.text, _FINISH[reply.finish], reply.tokens_in, reply.tokens_reused, reply.tokens_out,
-        reply.first_token_s, chances=reply.chances,
-    )  # fmt: skip
