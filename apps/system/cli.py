@@ -1,13 +1,13 @@
 """The command line: what there is, and what each command takes. The work itself is imported when it is asked for."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from ... import __version__
 from . import cli_apps, cli_files, cli_keep, cli_machine, cli_memory, cli_models, cli_processes
-from .options import Options
+from .options import Options, Way
 
 EPILOG = """
 [bold]Exit codes[/]: 0 done · 1 something needed is missing (doctor) · 2 what was given cannot be used · 69 a part is
@@ -66,9 +66,7 @@ def options(
     ] = None,
     streams: Annotated[int, typer.Option(min=1, max=256, help="Sequences computed at a time.")] = 16,
     window: Annotated[int, typer.Option(min=256, help="Tokens that one process can see at a time.")] = 4096,
-    way: Annotated[
-        Literal["exact", "fast"], typer.Option(help="exact: an answer never depends on what else runs.")
-    ] = "exact",
+    way: Annotated[Way, typer.Option(help="exact: an answer never depends on what else runs.")] = "exact",
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and all that is logged.")] = False,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
 ) -> None:

@@ -57,8 +57,8 @@ from .processes import (
     Wait,
 )
 from .text import (
-    Chance,
     TEXTS,
+    Chance,
     Choose,
     Chosen,
     Count,
@@ -100,8 +100,8 @@ __all__ = [
     "Answered",
     "Ask",
     "CallTool",
-    "Choose",
     "Chance",
+    "Choose",
     "Chosen",
     "Compact",
     "Compacting",

@@ -21,9 +21,10 @@ from ....syscalls import calls as c
 from ....syscalls.api import Sys
 from ..boot import Running
 from . import messages as said
-from .body import LARGEST, read
+from .body import read
 from .errors import Refusal, refusal
 from .metrics import Metrics
+from .place import LARGEST, REQUESTS
 from .protocol import Body, ChatRequest, CompletionRequest, EmbeddingRequest, checked
 from .replies import Frame
 from .sending import ClientGone, Streamed, Writer, whole
@@ -36,8 +37,6 @@ log = logging.getLogger(__name__)
 SESSION = "x-llmos-session"
 ANY = ("", "default")
 """What a client says that has no model in mind."""
-MOST = 1024
-"""Requests under way; one more is told to come again."""
 GONE, BUG = 499, 500
 
 Endpoint = Callable[[Request], Awaitable[ASGIApp]]
@@ -51,7 +50,7 @@ class Api:
     sessions: Sessions
     metrics: Metrics
     largest: int = LARGEST  # bytes of a body
-    most: int = MOST  # requests under way
+    most: int = REQUESTS  # requests under way
 
     def app(self) -> Starlette:
         """The whole ASGI application."""
@@ -221,7 +220,7 @@ class _Counted:
             await response(scope, receive, noting)
         except (ClientGone, OSError):
             pass
-        except Exception as problem:  # noqa: BLE001 - the edge of the server: a bug is logged, the client gets a 500
+        except Exception as problem:
             told = refusal(problem)
             if told.status == BUG:
                 log.exception("%s failed", scope["path"])

@@ -11,7 +11,6 @@ from starlette.requests import ClientDisconnect, Request
 from .errors import Refusal
 from .sending import ClientGone
 
-LARGEST = 8 * 2**20
 PATIENCE = 30.0
 """Seconds that a body may take."""
 PASSED = 2**28

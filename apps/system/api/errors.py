@@ -1,6 +1,6 @@
 """What a client is told when a request fails: OpenAI's form, with the right status.
 
-    {"error": {"message": "…", "type": "invalid_request_error", "param": "messages.0.role", "code": null}}
+{"error": {"message": "…", "type": "invalid_request_error", "param": "messages.0.role", "code": null}}
 """
 
 from __future__ import annotations

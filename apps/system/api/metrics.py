@@ -20,7 +20,9 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self.requests = Counter("llmos_requests", "Answers by path and status", ["path", "status"], registry=registry)
         self._in = Counter("llmos_prompt_tokens", "Tokens of prompts", registry=registry)
-        self._reused = Counter("llmos_reused_tokens", "Of these, tokens that were not computed again", registry=registry)
+        self._reused = Counter(
+            "llmos_reused_tokens", "Of these, tokens that were not computed again", registry=registry
+        )
         self._out = Counter("llmos_answer_tokens", "Tokens of answers", registry=registry)
         self._first = Histogram(
             "llmos_first_token_seconds", "From a call to its first token", registry=registry, buckets=_SECONDS

@@ -1,4 +1,4 @@
-"""Answers on their way to the client: several choices computed together, told as they come, ended when nobody listens."""
+"""Answers on their way to the client: choices computed together, told as they come, ended when nobody listens."""
 
 from __future__ import annotations
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import os
 import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -20,7 +18,8 @@ from ....kernel.errors import BadInput, Unavailable
 from ..boot import Running
 from .app import Api
 from .metrics import Metrics
-from .sessions import IDLE, Sessions, end_left
+from .place import Place
+from .sessions import Sessions, end_left
 
 SILENT = 60.0
 """Seconds that a connection may be open without a request."""
@@ -34,23 +33,6 @@ _BUSY = (
     b"Content-Length: 97\r\n\r\n"
     b'{"error":{"message":"too many connections","type":"server_error","param":null,"code":"too_many"}}'
 )
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where and how to serve."""
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    idle: float = IDLE  # seconds after which a conversation ends
-
-    @property
-    def loopback(self) -> bool:
-        """Whether other machines cannot reach it."""
-        try:
-            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
 
 
 class Patient(HttpToolsProtocol):
@@ -120,8 +102,8 @@ async def serving(running: Running, place: Place) -> AsyncIterator[str]:
     bound = listener(place)
     Patient.most = raise_file_limit()
     end_left(running)
-    sessions = Sessions(running, idle=place.idle)
-    api = Api(running, sessions, Metrics(running, sessions))
+    sessions = Sessions(running, idle=60 * place.idle)
+    api = Api(running, sessions, Metrics(running, sessions), place.largest, place.requests)
     config = uvicorn.Config(
         api.app(), http=Patient, ws="none", lifespan="off", log_config=None, access_log=False, backlog=2048,
         timeout_keep_alive=int(SILENT), timeout_graceful_shutdown=int(GRACE), server_header=False,

@@ -21,8 +21,6 @@ from ..boot import Running
 from .conversation import APP, LIMITS, Conversation
 from .errors import Refusal
 
-IDLE = 600.0
-"""Seconds without a turn after which a conversation ends."""
 MOST = 1000
 """Conversations that wait for a turn; the one that waited longest makes room."""
 _LOOKS = 20  # times that idle ones are looked for in their time
@@ -32,9 +30,7 @@ NAME = 128  # most characters of a session's name
 class Sessions:
     """The conversations that are idle, and those that compute. Owned by the event loop's thread."""
 
-    def __init__(
-        self, running: Running, *, idle: float = IDLE, most: int = MOST, limits: Limits = LIMITS
-    ) -> None:
+    def __init__(self, running: Running, *, idle: float, most: int = MOST, limits: Limits = LIMITS) -> None:
         self.running = running
         self._idle_after, self._most, self._limits = idle, most, limits
         self._idle: dict[Conversation, None] = {}  # the one that waited longest first

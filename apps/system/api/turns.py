@@ -154,4 +154,3 @@ async def _into_pages(conversation: Conversation, sys: Sys, messages: Sequence[S
     for role, text in messages[same:]:
         page = await sys.add(text, role=role, kind="system" if role == "system" else "dialogue")
         conversation.paged.append(((role, text), page.handle))
-
