@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import orjson
@@ -99,7 +100,7 @@ class Api:
         asked = checked(CompletionRequest, await read(request, self.largest))
         self._model(asked, self.running.model)
         name = request.headers.get(SESSION, "")
-        top = {} if asked.logprobs is None else {"top": asked.logprobs}
+        top: dict[str, Any] = {} if asked.logprobs is None else {"top": asked.logprobs}
 
         async def write(choice: int, on_part: OnPart | None) -> Answer:
             prompt, number = asked.prompt[choice // asked.n], choice % asked.n

@@ -21,6 +21,9 @@ RIGHTS = frozenset({"model:use"})
 LIMITS = Limits(tokens=None, seconds=None, pages=20_000, calls=None, children=0)
 """Of one conversation, which may live for days; what ends it is idleness."""
 
+Key = bytes | str
+"""A mark of what was said, or a name."""
+
 T = TypeVar("T")
 Turn = Callable[[Sys], Awaitable[T]]
 """What is to be done in a process, with its system calls."""
@@ -85,6 +88,11 @@ class Conversation:
         if done.done():
             return cast(T, done.result())
         raise _reason(self.process)
+
+    @property
+    def keys(self) -> list[Key]:
+        """What it can be known again by."""
+        return [key for key in (self.mark, self.name) if key]
 
     @property
     def open(self) -> bool:

@@ -53,7 +53,7 @@ def after(before: bytes, message: ChatMessage) -> bytes:
 
 def answer(text: str, calls: Sequence[ToolCall]) -> ChatMessage:
     """The model's answer as the client will send it along the next time."""
-    return ChatMessage(role="assistant", content=text, tool_calls=list(calls) or None)  # type: ignore[arg-type]
+    return ChatMessage(role="assistant", content=text, tool_calls=list(calls) or None)
 
 
 def _value(arguments: str) -> Any:

@@ -18,7 +18,7 @@ from ....kernel.limits import Limits
 from ....kernel.process import Priority
 from ....kernel.revival import give_up
 from ..boot import Running
-from .conversation import APP, LIMITS, Conversation
+from .conversation import APP, LIMITS, Conversation, Key
 from .errors import Refusal
 
 MOST = 1000
@@ -35,8 +35,7 @@ class Sessions:
         self._idle_after, self._most, self._limits = idle, most, limits
         self._idle: dict[Conversation, None] = {}  # the one that waited longest first
         self.busy: set[Conversation] = set()
-        self._marks: dict[bytes, dict[Conversation, None]] = {}
-        self._names: dict[str, dict[Conversation, None]] = {}
+        self._known_as: dict[Key, dict[Conversation, None]] = {}  # the idle ones, the last used last
         self.continued = 0  # requests that were turns of a process there was
         self._looking = asyncio.ensure_future(self._look())
 
@@ -70,11 +69,9 @@ class Sessions:
                 self._put_by(conversation, keep=keep or bool(name))
 
     def _known(self, name: str, user: str, marks: Sequence[bytes]) -> Conversation | None:
-        keys = [self._names.get(f"session {name}")] if name else [self._marks.get(mark) for mark in reversed(marks)]
-        if user and not name:
-            keys.append(self._names.get(f"user {user}"))
-        for found in keys:
-            for conversation in reversed(found or {}):
+        keys: list[Key] = [f"session {name}"] if name else [*reversed(marks), *([f"user {user}"] if user else [])]
+        for key in keys:
+            for conversation in list(reversed(self._known_as.get(key, {}))):
                 self._take(conversation)
                 if conversation.open:
                     self.continued += 1
@@ -93,20 +90,19 @@ class Sessions:
             return
         conversation.used = monotonic()
         self._idle[conversation] = None
-        for key, table in ((conversation.mark, self._marks), (conversation.name, self._names)):
-            if key:
-                table.setdefault(key, {})[conversation] = None  # type: ignore[call-overload]
+        for key in conversation.keys:
+            self._known_as.setdefault(key, {})[conversation] = None
         while len(self._idle) > self._most:
             self._end(next(iter(self._idle)))
 
     def _take(self, conversation: Conversation) -> None:
         """Off the shelf of the idle."""
         self._idle.pop(conversation, None)
-        for key, table in ((conversation.mark, self._marks), (conversation.name, self._names)):
-            if key and (found := table.get(key)) is not None:  # type: ignore[call-overload]
+        for key in conversation.keys:
+            if (found := self._known_as.get(key)) is not None:
                 found.pop(conversation, None)
                 if not found:
-                    del table[key]  # type: ignore[arg-type]
+                    del self._known_as[key]
 
     def _end(self, conversation: Conversation) -> None:
         self._take(conversation)

@@ -102,7 +102,7 @@ class ChatTurn:
 
     async def _sight(self, conversation: Conversation, sys: Sys) -> dict[str, Any]:
         """What the model is shown: the messages, or those that fit of the pages that they are made into."""
-        said = [c.Message(role=role, text=text) for role, text in self.messages]  # type: ignore[arg-type]
+        said = [c.Message(role=role, text=text) for role, text in self.messages]
         if self.asked.overflow == "refuse":
             return {"messages": said, "use_context": False}
         await _into_pages(conversation, sys, self.messages[:-1])
