@@ -69,6 +69,8 @@ def refusal(problem: BaseException) -> Refusal:
     details = problem.details
     if isinstance(problem, LimitExceeded) and "tokens" in details and "window" in details:
         return too_long(details["tokens"], details["window"])
+    if isinstance(problem, LimitExceeded) and "limit" not in details:  # a message by itself is too long for its page
+        return Refusal(400, str(problem), param="messages", code="context_length_exceeded")
     if problem.code == "overloaded":
         retry = float(details.get("retry_after", RETRY))
         return Refusal(429, str(problem), kind="rate_limit_error", code="rate_limit_exceeded", retry=retry)

@@ -165,6 +165,12 @@ class Format(BaseModel):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
+    @model_validator(mode="after")
+    def _schema(self) -> Format:
+        if self.type == "json_schema" and self.json_schema is None:
+            raise Refusal(400, "a format of type json_schema needs one", param="response_format.json_schema")
+        return self
+
 
 class ChatRequest(Writing):
     """``POST /v1/chat/completions``."""

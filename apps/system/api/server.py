@@ -120,5 +120,5 @@ async def serving(running: Running, place: Place) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await asyncio.wait([task])
-        sessions.close()
+        await sessions.close()
         bound.close()

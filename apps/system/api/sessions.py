@@ -28,13 +28,12 @@ NAME = 128  # most characters of a session's name
 
 
 class Sessions:
-    """The conversations that are idle, and those that compute. Owned by the event loop's thread."""
+    """The conversations that are idle. Owned by the event loop's thread."""
 
     def __init__(self, running: Running, *, idle: float, most: int = MOST, limits: Limits = LIMITS) -> None:
         self.running = running
         self._idle_after, self._most, self._limits = idle, most, limits
         self._idle: dict[Conversation, None] = {}  # the one that waited longest first
-        self.busy: set[Conversation] = set()
         self._known_as: dict[Key, dict[Conversation, None]] = {}  # the idle ones, the last used last
         self.continued = 0  # requests that were turns of a process there was
         self._looking = asyncio.ensure_future(self._look())
@@ -57,14 +56,12 @@ class Sessions:
             raise Refusal(400, f"a session's name has at most {NAME} characters", param="X-LLMOS-Session")
         conversation = self._known(name, user, marks) or self._new(name, user)
         conversation.process.priority = Priority[(priority or "normal").upper()]
-        self.busy.add(conversation)
         try:
             yield conversation
         except (asyncio.CancelledError, GeneratorExit):
             conversation.abandon(self.running, "its client went away")
             raise
         finally:
-            self.busy.discard(conversation)
             if conversation.open:
                 self._put_by(conversation, keep=keep or bool(name))
 
@@ -85,7 +82,7 @@ class Sessions:
         return conversation
 
     def _put_by(self, conversation: Conversation, *, keep: bool) -> None:
-        if not keep:
+        if not (keep and conversation.keys):  # nobody could ever come back to it
             conversation.close()
             return
         conversation.used = monotonic()
@@ -116,11 +113,14 @@ class Sessions:
             for conversation in [one for one in self._idle if one.used < before or not one.open]:
                 self._end(conversation)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End them all."""
         self._looking.cancel()
-        for conversation in list(self._idle):
+        idle = list(self._idle)
+        for conversation in idle:
             self._end(conversation)
+        for conversation in idle:
+            await conversation.process.ended.wait()
 
 
 def end_left(running: Running) -> None:

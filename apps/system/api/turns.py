@@ -68,9 +68,7 @@ def form(asked: Format | None) -> dict[str, Any]:
     """The schema that the answer is held to."""
     if asked is None or asked.type == "text":
         return {}
-    if asked.type == "json_object" or asked.json_schema is None:
-        return {"json_schema": {"type": "object"}}
-    return {"json_schema": asked.json_schema.schema_}
+    return {"json_schema": asked.json_schema.schema_ if asked.json_schema else {"type": "object"}}
 
 
 @dataclass
