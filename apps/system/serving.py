@@ -69,16 +69,18 @@ def _announce(seat: Running, place: Place, url: str, *, as_json: bool) -> None:
         print_json({"url": url, "pid": os.getpid(), "home": str(seat.home.root), **seat.described()})
         sys.stdout.flush()
         return
-    say = err().print
-    say(f"llmos on {seat.model} serves {url}/v1 and {seat.home.root}; Ctrl-C ends it", markup=False, highlight=False)
-    say(f"{info.streams} streams of {info.window:,} tokens each, {info.way}", style="dim", markup=False)
     body = '{"messages":[{"role":"user","content":"Hello"}]}'
-    say(f"try: curl {url}/v1/chat/completions -d '{body}'", style="dim", markup=False, soft_wrap=True, highlight=False)
+    lines = {
+        f"llmos on {seat.model} serves {url}/v1 and {seat.home.root}; Ctrl-C ends it": "",
+        f"{info.streams} streams of {info.window:,} tokens each, {info.way}": "dim",
+        f"try: curl {url}/v1/chat/completions -d '{body}'": "dim",
+    }
     if not place.loopback:
-        say(
-            f"anybody who reaches {place.host} can use it: there is no password; --host 127.0.0.1 keeps it here",
-            style="yellow", markup=False,
-        )  # fmt: skip
+        lines[f"anybody who reaches {place.host} may use it, there is no password; --host 127.0.0.1 keeps it here"] = (
+            "red"
+        )
+    for line, style in lines.items():
+        err().print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _busy(running: Running) -> bool:
