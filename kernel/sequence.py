@@ -32,6 +32,7 @@ class Written:
     first_token_s: float
     seconds: float
     chances: list[Chance] = field(default_factory=list)  # one for each token, where they were asked for
+    stopped: str | None = None  # the stop string that was met
 
 
 @dataclass(eq=False)
@@ -213,7 +214,8 @@ class Writing(Work):
         now = time.monotonic()
         first, text = (self.first or now) - self.begun, "".join(self.text)
         del self.chances[len(self.drawn) :]
-        self.done.set_result(Written(text, how, self.drawn, self.reused, first, now - self.begun, self.chances))
+        seconds, stopped = now - self.begun, self.out.stopped
+        self.done.set_result(Written(text, how, self.drawn, self.reused, first, seconds, self.chances, stopped))
 
 
 @dataclass(eq=False)

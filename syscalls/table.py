@@ -55,7 +55,7 @@ def spelled_schema(model: type[BaseModel]) -> dict[str, Any]:
 OUTCOME, NOTHING = Keeps.OUTCOME, Keeps.NOTHING
 
 TABLE: dict[str, Entry] = {
-    "generate": Entry(text.generate, c.Generate, c.Generated, "model:use"),
+    "generate": Entry(text.generate, c.Generate, c.Generated, "model:use", private=("raw",)),
     "choose": Entry(text.choose, c.Choose, c.Chosen, "model:use"),
     "embed": Entry(text.embed, c.Embed, c.Embedded, "model:use", keeps=OUTCOME),
     "count": Entry(text.count, c.Count, c.Counted, "model:use", spelled=True, keeps=NOTHING, waits=False),

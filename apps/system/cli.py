@@ -1,13 +1,13 @@
 """The command line: what there is, and what each command takes. The work itself is imported when it is asked for."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from ... import __version__
 from . import cli_adapters, cli_apps, cli_files, cli_keep, cli_machine, cli_memory, cli_models, cli_processes
-from .options import Options
+from .options import Options, Way
 
 EPILOG = """
 [bold]Exit codes[/]: 0 done · 1 something needed is missing (doctor) · 2 what was given cannot be used · 69 a part is
@@ -69,7 +69,7 @@ def options(
     streams: Annotated[int, typer.Option(min=1, max=256, help="Sequences computed at a time.")] = 16,
     window: Annotated[int, typer.Option(min=256, help="Tokens that one process can see at a time.")] = 4096,
     way: Annotated[
-        Literal["exact", "exact-q8", "fast"] | None,
+        Way | None,
         typer.Option(
             help="exact, exact-q8: an answer never depends on what else runs. Unset: as it was tuned, else exact."
         ),
