@@ -76,7 +76,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.table = ProcessTable(self.parts.records.next_pid())
-        self.scheduler = Scheduler(self.parts.engine, shelf=self.parts.shelf)
+        self.scheduler = Scheduler(self.parts.engine, shelf=self.parts.shelf, adapter=self.adapter)
         self.pages = PageIndex(self.parts.database, self.parts.embedder)
         self._lives: set[asyncio.Task[None]] = set()
         self.closing = False  # nothing begins any more

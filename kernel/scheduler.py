@@ -11,12 +11,14 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ..models.engine import Constraint, Engine, Result, Sampling, Slice
-from ..models.faults import EngineFault
+from ..models.faults import ModelFault
 from ..models.lookup import Lookup
 from ..models.textout import TextOut
+from .adapters import Adapter, named
 from .costs import Meter
 from .errors import BadInput, LimitExceeded, OSFault, Unavailable
 from .placing import Moves, Placing, StateLost
@@ -32,9 +34,13 @@ from .viewing import Viewing
 class Scheduler:
     """Serves one engine to all processes."""
 
-    def __init__(self, engine: Engine, *, quantum: int = 512, reserve: int = 0, shelf: Shelf | None = None) -> None:
+    def __init__(
+        self, engine: Engine, *, quantum: int = 512, reserve: int = 0, shelf: Shelf | None = None,
+        adapter: Callable[[str], Adapter] | None = None,
+    ) -> None:  # fmt: skip
         info = engine.info
         self.engine = engine
+        self._adapter = adapter or partial(named, adapters={}, engine=engine)  # what a process's name for one means
         self.shelf = shelf or Shelf()
         self.streams = Streams(info, self.shelf)
         self.swaps = 0
@@ -220,7 +226,8 @@ class Scheduler:
         for newcomer, victim in turn.place:
             self._placing.place(ready[newcomer], None if victim is None else ready[victim], moves)
         parts = [part for key, count in turn.parts if (part := self._part(ready[key], count, moves)) is not None]
-        computing = self._stepper.begin(moves.todo, parts)
+        adapter = self._adapter(turn.adapter) if turn.adapter else None
+        computing = self._stepper.begin(moves.todo, parts, turn.adapter, adapter)
         self._tell()  # what the step before gave is shown while this one computes
         outcome = await computing
         self._note(turn, outcome)
@@ -288,7 +295,7 @@ class Scheduler:
         if not work.over:
             work.done.set_exception(problem)
 
-    def _failed(self, work: Work, fault: EngineFault) -> None:
+    def _failed(self, work: Work, fault: ModelFault) -> None:
         if isinstance(fault, StateLost):
             work.again()
         else:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ..models.engine import Engine, Result, Slice
-from ..models.faults import EngineFault
+from ..models.faults import EngineFault, ModelFault, Unsupported
+from .adapters import Adapter
 from .sequence import Work
 
 Move = tuple[Work, Callable[[], None]]
@@ -27,7 +28,7 @@ class Outcome:
     """What a step gave, and why some of its works got nothing."""
 
     done: list[tuple[Work, Slice, Result]] = field(default_factory=list)
-    failed: dict[Work, EngineFault] = field(default_factory=dict)
+    failed: dict[Work, ModelFault] = field(default_factory=dict)
     seconds: float = 0.0  # that the engine computed, without the moves
 
 
@@ -37,10 +38,16 @@ class Stepper:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._thread = ThreadPoolExecutor(1, "llmos-engine")
+        self._adapters: dict[str, Adapter] = {}  # those the engine has; owned by its thread
         self.steps = 0
 
-    def begin(self, moves: Sequence[Move], parts: Sequence[Part]) -> asyncio.Future[Outcome]:
-        """Moves, then the step. What cannot be moved fails alone; a step that fails, fails all that are in it."""
+    def begin(
+        self, moves: Sequence[Move], parts: Sequence[Part], adapter: str = "", of: Adapter | None = None
+    ) -> asyncio.Future[Outcome]:
+        """Moves, then the step. What cannot be moved fails alone; a step that fails, fails all that are in it.
+
+        ``adapter`` is what the step is computed under; ``of`` says which one that is, to load it before its first step.
+        """
         outcome = Outcome()
 
         def carry_out() -> Outcome:
@@ -53,8 +60,9 @@ class Stepper:
             sound = [(work, part) for work, part in parts if work not in outcome.failed]
             begun = time.perf_counter()
             try:
-                results = self._engine.step([part for _, part in sound]) if sound else []
-            except EngineFault as fault:
+                self._load(adapter, of)
+                results = self._engine.step([part for _, part in sound], adapter) if sound else []
+            except ModelFault as fault:
                 outcome.failed.update((work, fault) for work, _ in sound)
             else:
                 outcome.done += [(work, part, result) for (work, part), result in zip(sound, results, strict=True)]
@@ -63,6 +71,14 @@ class Stepper:
 
         self.steps += 1
         return asyncio.ensure_future(self.call(carry_out))
+
+    def _load(self, name: str, adapter: Adapter | None) -> None:
+        """On the engine's thread."""
+        if adapter is None or self._adapters.get(name) == adapter:
+            return
+        if self._engine.adapt(name, adapter.file, adapter.scale):
+            raise Unsupported(f"the adapter {name} takes hold after an invocation only", hint="name a plain LoRA")
+        self._adapters[name] = adapter
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run something on the engine's thread. It cannot be broken off: a cancelled caller still waits for its end."""

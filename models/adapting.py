@@ -11,9 +11,9 @@ from typing import Any
 
 import llama_cpp
 
-from .adapters import check_adapter
 from .faults import EngineFault
 from .gguf import ModelFile, read
+from .lora import check_lora
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Adapters:
         """Check and load; see `Engine.adapt`."""
         if not name or not math.isfinite(scale):
             raise EngineFault(f"an adapter needs a name and a finite scale, not {name!r} and {scale}")
-        checked = check_adapter(file, self._base)
+        checked = check_lora(file, self._base)
         handle = llama_cpp.llama_adapter_lora_init(self._model, str(file).encode())
         if not handle:
             raise EngineFault(f"llama.cpp cannot load the adapter {file.name}")

@@ -132,7 +132,7 @@ class Engine(Protocol):
 
         One of the same name is replaced; "" is the base model. Raises `Damaged` or `Unsupported`. What a stream holds
         belongs to the adapter that it was computed under: never go on from it, nor share it, under another, but for
-        the tokens before the invocation (`adapters.activation`), which are to be computed under "".
+        the tokens before the invocation (`lora.activation`), which are to be computed under "".
         """
 
     def step(self, slices: Sequence[Slice], adapter: str = "") -> list[Result]:

@@ -11,6 +11,7 @@ from llmos.kernel.adapters import Adapter
 from llmos.kernel.errors import AppFailed, BadInput, Diverged, NotFound, Unavailable
 from llmos.kernel.limits import Limits
 from llmos.kernel.process import Priority, Signal
+from llmos.models.scripted import ScriptedEngine
 from llmos.syscalls import calls as c
 from llmos.syscalls.api import Sys
 from llmos.syscalls.rights import RIGHTS
@@ -242,20 +243,28 @@ async def test_a_child_is_replayed_by_itself_and_its_parent_without_it(boot_with
 
 async def test_the_adapter_of_a_process_goes_where_it_goes(boot_with, monkeypatch, tmp_path):
     bench = await boot_with(say)
-    with pytest.raises(Unavailable, match="takes no adapters"):
-        bench.start(talks, adapter="polite")
-    monkeypatch.setattr(bench.engine, "adapt", lambda *how: (), raising=False)
+    with monkeypatch.context() as patch:
+        patch.delattr(ScriptedEngine, "adapt")
+        with pytest.raises(Unavailable, match="takes no adapters"):
+            bench.start(talks, adapter="polite")
     with pytest.raises(NotFound, match="no adapter 'polite'"):
         bench.start(talks, adapter="polite")
+    (tmp_path / "polite.gguf").touch()
     bench.machine.adapters["polite"] = Adapter(tmp_path / "polite.gguf", 1.0, "sum")
     use(bench, talks, monkeypatch)
     process = bench.start(talks, adapter="polite@0.5")
     await process.ended.wait()
+    assert set(bench.engine.adapters) == {"polite@0.5"}
     conditions = bench.machine.parts.records.conditions(process.pid)
     assert (conditions["adapter"], conditions["adapter_scale"]) == ("polite@0.5", 0.5)
     told = await replay(bench.running, process.pid, lambda share: None)
     assert told["identical"], told["difference"]
     assert bench.machine.table.get(told["replay"]).adapter == "polite@0.5"
+    (tmp_path / "late.gguf").write_text("now: ")  # one that takes hold after an invocation
+    bench.machine.adapters["late"] = Adapter(tmp_path / "late.gguf", 1.0, "sum")
+    process = bench.start(talks, adapter="late")
+    await process.ended.wait()
+    assert "after an invocation" in str(process.error)
     bench.machine.adapters["polite"] = Adapter(tmp_path / "polite.gguf", 1.0, "another sum")
     with pytest.raises(Unavailable, match="adapter_sha256"):
         await replay(bench.running, process.pid, lambda share: None)
