@@ -262,9 +262,9 @@ async def test_the_adapter_of_a_process_goes_where_it_goes(boot_with, monkeypatc
     assert bench.machine.table.get(told["replay"]).adapter == "polite@0.5"
     (tmp_path / "late.gguf").write_text("now: ")  # one that takes hold after an invocation
     bench.machine.adapters["late"] = Adapter(tmp_path / "late.gguf", 1.0, "sum")
-    process = bench.start(talks, adapter="late")
-    await process.ended.wait()
-    assert "after an invocation" in str(process.error)
+    late = bench.start(talks, adapter="late")
+    await late.ended.wait()
+    assert "after an invocation" in str(late.error)
     bench.machine.adapters["polite"] = Adapter(tmp_path / "polite.gguf", 1.0, "another sum")
     with pytest.raises(Unavailable, match="adapter_sha256"):
         await replay(bench.running, process.pid, lambda share: None)

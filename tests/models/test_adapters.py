@@ -23,7 +23,10 @@ def write_adapter(
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", 8.0)
     if invocation:
-        writer.add_array("adapter.alora.invocation_tokens", list(invocation))
+        element = gguf.GGUFValueType.UINT32
+        writer.add_key_value(
+            "adapter.alora.invocation_tokens", list(invocation), gguf.GGUFValueType.ARRAY, sub_type=element
+        )
     random = np.random.default_rng(1)
     for name in names:
         for half, shape in (("lora_a", (rank, width)), ("lora_b", (width, rank))):
