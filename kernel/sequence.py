@@ -75,7 +75,7 @@ class Work(ABC):
     @property
     def root(self) -> Root:
         """Within what its prefixes are shared."""
-        return (self.process.owner, "")
+        return (self.process.owner, self.process.adapter)
 
     @property
     def left(self) -> int:
@@ -141,10 +141,11 @@ class Writing(Work):
     lookup: Lookup | None = None  # guesses what is copied from the prompt
     guess: Sequence[int] = ()  # what may follow ``feed``
 
-    def again(self) -> None:
-        """The tokens that were drawn stay drawn."""
-        self.at, self.prefilling, self.guess = 0, True, ()
-        self.feed = [*self.prompt, *self.drawn]
+    def start(self, reused: int) -> None:
+        """As `Work.start`; the tokens that were drawn stay drawn."""
+        self.at = self.reused = reused
+        self.prefilling, self.guess = True, ()
+        self.feed = [*self.prompt, *self.drawn][reused:]
 
     @property
     def width(self) -> int:

@@ -43,7 +43,8 @@ async def generate(call: Call, request: c.Generate) -> c.Generated:
     return c.Generated(
         text=written.text, finish=written.finish, stopped=written.stopped, tokens_in=len(prompt),
         tokens_reused=written.reused, tokens_out=len(written.tokens), first_token_s=written.first_token_s,
-        seconds=written.seconds, chances=[_chance(call, chance) for chance in written.chances],
+        seconds=written.seconds, tokens=written.tokens,
+        chances=[_chance(call, chance) for chance in written.chances],
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ class Options:
     model: str | None = None
     streams: int = 16
     window: int = 4096
-    way: Way = "exact"
+    way: Way | None = None  # as the model was tuned, or exact
     debug: bool = False
 
     @cached_property

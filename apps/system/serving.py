@@ -125,8 +125,9 @@ def _begin(options: Options, said: IO[bytes]) -> subprocess.Popen[bytes]:
 def _words(options: Options) -> Sequence[str]:
     """The options as they are typed before a command."""
     model = ["--model", options.model] if options.model else []
-    numbers = ["--streams", str(options.streams), "--window", str(options.window), "--way", options.way]
-    return ["--home", str(options.home.root), *model, *numbers]
+    way = ["--way", options.way] if options.way else []
+    numbers = ["--streams", str(options.streams), "--window", str(options.window)]
+    return ["--home", str(options.home.root), *model, *way, *numbers]
 
 
 def answers(home: Home) -> bool:

@@ -73,6 +73,7 @@ class Generated(Reply):
     tokens_out: int
     first_token_s: float = Field(description="from the call to the first token")
     seconds: float
+    tokens: list[int] = Field([], description="the answer's tokens, by the model's vocabulary; a replay compares them")
     chances: list[Chance] = Field([], description="of each token, where `top` asked for them")
 
 
