@@ -27,7 +27,8 @@ host, port, streams, tokens, idle = sys.argv[1], *map(int, sys.argv[2:])
 async def one(i):
     reader, writer = await asyncio.open_connection(host, port)
     body = json.dumps({"messages": [{"role": "user", "content": f"client {i}"}], "stream": True, "max_tokens": tokens})
-    writer.write(f"POST /v1/chat/completions HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n{body}".encode())
+    head = f"POST /v1/chat/completions HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"
+    writer.write((head + body).encode())
     read = b""
     while b"[DONE]" not in read:
         read = read[-64:] + await reader.read(65536)
