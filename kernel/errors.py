@@ -8,6 +8,7 @@
     ├── TimedOut                 timeout       75     no reply within the time given
     ├── Unavailable              unavailable   69     a part of the machine is missing, busy or broken
     │   ├── HomeHeld             home_held     69     another llmos writes this LLMOS_HOME
+    │   ├── Overloaded           overloaded    75     too much waits already; ``retry_after`` says when to come again
     │   ├── ModelUnusable        model         69     a model file is damaged, unsupported or too large
     │   ├── OutcomeUnknown       unknown       69     llmos died during the call, and nobody knows if it took effect
     │   └── NoSandbox            no_sandbox    69     too few layers of isolation on this machine
@@ -92,6 +93,13 @@ class HomeHeld(Unavailable):
     """Another llmos writes this LLMOS_HOME."""
 
     code = "home_held"
+
+
+class Overloaded(Unavailable):
+    """Too much waits already. ``details["retry_after"]``: the seconds after which it is worth asking again."""
+
+    code = "overloaded"
+    exit_code = 75
 
 
 class ModelUnusable(Unavailable):
