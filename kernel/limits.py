@@ -77,7 +77,8 @@ class Account:
     limits: Limits
     parent: "Account | None" = None
     used: dict[str, int] = field(default_factory=lambda: {"tokens": 0, "pages": 0, "calls": 0, "children": 0})
-    service: float = 0.0  # of the root: tokens computed, as the scheduler compares trees (see `Scheduler`)
+    service: float = 0.0  # of the root: tokens computed by weight, as the scheduler compares trees (see `Scheduler`)
+    nice: int = 0  # of the root: how much the tree gives way to others of its class, -20 to 19 as in Linux
 
     def charge(self, what: str, amount: int) -> None:
         """Book ``amount`` everywhere, or raise `LimitExceeded` and book nothing. Negative amounts give back."""

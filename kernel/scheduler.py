@@ -20,7 +20,7 @@ from ..models.textout import TextOut
 from .costs import Meter
 from .errors import BadInput, LimitExceeded, OSFault, Unavailable
 from .placing import Moves, Placing, StateLost
-from .policy import Budget, Last, Turn, cut, decide
+from .policy import Budget, Last, Turn, cut, decide, weight
 from .process import Process, State
 from .sequence import Scoring, Work, Writing, Written
 from .shelf import Shelf
@@ -45,7 +45,7 @@ class Scheduler:
         self._work: list[Work] = []
         self._arrivals = itertools.count()
         self._last = Last()
-        self._served = 0.0  # service that a tree has which becomes active now
+        self._levels: dict[int, float] = {}  # service that a tree of a class has which comes now
         self._told: list[Work] = []  # have text to hand on
         self._wake = asyncio.Event()
         self._boundary = asyncio.Event()  # of a step: set when it comes, then a new one takes its place
@@ -138,14 +138,21 @@ class Scheduler:
             self._wake.set()
 
     def _level(self, process: Process) -> None:
-        """A tree that becomes active stands level with the others: idle time earns nothing, a long life costs nothing.
+        """A tree that has more to do than it holds streams stands level with the others of the class that do.
 
-        Start-time fair queueing (Goyal, Vin and Cheng 1996), with tokens computed by weight as the service.
+        Start-time fair queueing (Goyal, Vin and Cheng 1996), with tokens computed by weight as the service: idle time
+        earns nothing, a long life costs nothing, and neither does what a tree got while nobody else wanted it.
         """
-        active = {w.process.account.root().service for w in self._work}
-        self._served = max(self._served, min(active, default=self._served))
+        mine = [w for w in self._work if w.process.priority == process.priority]
+        waiting = [w.process.account.root().service for w in mine if w.stream is None]
+        level = min(waiting) if waiting else max((w.process.account.root().service for w in mine), default=0.0)
         root = process.account.root()
-        root.service = max(root.service, self._served)
+        root.service = max(root.service, self._served(process.priority, level))
+
+    def _served(self, priority: int, level: float) -> float:
+        """Where a class stands: the service of a tree that comes now. It never falls."""
+        self._levels[priority] = max(self._levels.get(priority, 0.0), level)
+        return self._levels[priority]
 
     async def gone(self, process: Process) -> None:
         """Wait until nothing of a process is left in the engine: at most the step under way."""
@@ -267,7 +274,8 @@ class Scheduler:
         work.ran += tokens
         process = work.process
         process.usage.computed += tokens
-        process.account.root().service += tokens
+        root = process.account.root()
+        root.service += tokens / weight(root.nice)
         try:
             process.account.spend("tokens", tokens)
         except OSFault as fault:
@@ -305,8 +313,10 @@ class Scheduler:
             return
         forget = [stream for work in over if (stream := self._take_off(work)) is not None]
         self._work = [w for w in self._work if not w.over]
-        if not self._work:  # a busy time is over: who comes next owes nothing to it
-            self._served = max(self._served, *(w.process.account.root().service for w in over))
+        there = {w.process.priority for w in self._work}
+        for work in over:
+            if work.process.priority not in there:  # a busy time is over: who comes next owes nothing to it
+                self._served(work.process.priority, work.process.account.root().service)
         if forget:
             await self._stepper.call(lambda: self._empty(forget))
         self._turn()

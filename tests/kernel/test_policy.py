@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmos.kernel.policy import AGE, FLOOR, JOIN, PATIENCE, RETURN, SHARE, Budget, Costs, Last, Place, View, cut, decide
+from llmos.kernel.claims import AGE, RETURN
+from llmos.kernel.policy import FLOOR, JOIN, PATIENCE, SHARE, Budget, Costs, Last, Place, View, cut, decide
 
 BUDGET = Budget(streams=4, grain=2, batch=512, quantum=100)
 COSTS = Costs(decode_base=5, decode_each=3, prefill_each=1)
@@ -65,13 +66,12 @@ def test_of_any_step(machine):
     assert {v.adapter for v in computing} <= {turn.adapter}
     assert {v.left > 0 for v in computing} <= {turn.prefill}
     here = set(by_key)
-    assert not any(v.awaits in here for v in computing)
+    assert not any(v.awaits in here and by_key[v.awaits].priority <= v.priority for v in computing)
     for key, tokens in turn.parts:
         left = by_key[key].left
         assert tokens == left or tokens >= budget.grain if left else 1 <= tokens <= by_key[key].width
         assert not left or left - tokens == 0 or left - tokens >= budget.grain
-    if any(v.awaits not in here for v in views):
-        assert turn.parts  # work-conserving
+    assert bool(turn.parts) == bool(views)  # work-conserving
 
 
 @given(st.integers(1, 600), st.integers(0, 600), st.sampled_from([1, 2, 32]))
@@ -140,6 +140,15 @@ def test_streams_in_reserve_are_for_interactive_work():
 def test_adapters_take_turns(waited, adapter):
     views = [decoding(1, adapter="a"), decoding(2, adapter="b", passed=waited)]
     assert decide(views, BUDGET, COSTS, Last(adapter="a")).adapter == adapter
+
+
+def test_who_awaits_in_a_ring_or_one_of_a_lower_class_does_not_wait():
+    ring = [view(1, left=600, awaits=2), view(2, left=600, awaits=3), view(3, left=600, awaits=2)]
+    assert {k for k, _ in decide(ring, BUDGET, COSTS).place} == {1, 2, 3}
+    chain = [view(1, left=600), view(2, left=600, awaits=1), view(3, left=600, awaits=2)]
+    assert {k for k, _ in decide(chain, BUDGET, COSTS).place} == {1}
+    lower = [view(1, left=600, priority=2), view(2, left=600, awaits=1)]
+    assert {k for k, _ in decide(lower, BUDGET, COSTS).place} == {1, 2}
 
 
 def test_a_sibling_waits_for_the_prefix_that_another_computes():
