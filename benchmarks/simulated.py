@@ -202,7 +202,7 @@ class Core:
 
     def _drew(self, job: Job, tokens: int) -> None:
         if job.first is None:
-            job.first, job.started = self.now - job.came, True
+            job.first, job.started, job.ran = self.now - job.came, True, 0
         else:
             job.gap = max(job.gap, self.each, self.begun + self.each - job.shown)
         job.shown = self.now

@@ -65,14 +65,19 @@ def decide(views: Sequence[View], budget: Budget, costs: Costs, last: Last = NOT
     placed, holding = claims(ready, budget)
     adapter = _adapter(holding, last)
     mine = [v for v in holding if v.adapter == adapter]
-    decoding = [v for v in mine if v.left == 0]
     filling = sorted((v for v in mine if v.left > 0), key=lambda v: (level(v), fair(v, budget.quantum)))
+    decoding = [v for v in mine if v.left == 0]
+    # Of those that make room, only who has to go in this very step does not decode.
+    going = {victim for _, victim in placed}
+    reading = decoding + [v for v in ready if v.key in going and v.left == 0 and v.adapter == adapter]
     # Of an adapter that comes back, that kind goes first which was away for longer.
-    first = adapter != last.adapter and decoding and _idle(decoding) >= _idle(filling)
-    parts = () if first else _prefill(filling, decoding, budget, costs, last)
+    first = adapter != last.adapter and reading and _idle(reading) >= _idle(filling)
+    parts = () if first else _prefill(filling, reading, budget, costs, last)
     prefill = bool(parts)
     if not prefill:
-        parts = _decode(decoding, budget, costs, last)
+        came = dict(placed)
+        gone = {came[v.key] for v in decoding if v.key in came}
+        parts = _decode([v for v in reading if v.key not in gone], budget, costs, last)
     now = {key for key, _ in parts}
     return Turn(parts, prefill, tuple(p for p in placed if p[0] in now or p[1] is None), adapter)
 

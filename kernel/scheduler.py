@@ -259,13 +259,15 @@ class Scheduler:
         usage = work.process.usage
         if usage.first_token is None and result.tokens:
             usage.first_token = work.seen
-        kept = len(part.tokens)
+        kept, silent = len(part.tokens), not work.started
         try:
             kept = work.take(part, result, self.engine.ends, self.engine.piece)
         except Exception as problem:  # noqa: BLE001 - the text goes to foreign code, which must not end the loop
             self._end(work, problem)
         self.streams.wrote(self.streams.of(work), part.tokens[:kept], len(part.tokens))
         self._book(work, kept)
+        if silent and work.started:
+            work.ran = 0
         if not work.prefilling:
             self.streams.prefixes.fulfil(work)
             self._told.append(work)

@@ -50,7 +50,7 @@ class Work(ABC):
     prefilling: bool = True
     stream: int | None = None
     shelved: int | None = None  # its state on the shelf while it is swapped out
-    ran: int = 0  # tokens computed since it got its stream
+    ran: int = 0  # tokens computed since it got its stream, or since its answer began there
     seen: float = field(default_factory=time.monotonic)  # when something of it was last computed
     reused: int = 0  # tokens of the prompt that came from the cache
     begun: float = field(default_factory=time.monotonic)

@@ -27,7 +27,7 @@ class View:
     arrival: int
     place: Place
     left: int  # tokens still to be prefilled; 0 means that it decodes
-    ran: int = 0  # tokens computed since it last got a stream
+    ran: int = 0  # tokens computed since it got its stream, or since its answer began there
     passed: float = 0.0  # milliseconds since something of it was last computed, or since it came
     started: bool = False  # something of the answer under way was shown
     width: int = 1  # tokens that it wants in a decode step
