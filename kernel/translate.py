@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from ..memory import faults as memory
 from ..models import faults as models
-from .errors import BadInput, HomeHeld, LimitExceeded, ModelUnusable, NotFound, OSFault, Storage, Unavailable
+from .errors import BadInput, HomeHeld, LimitExceeded, ModelUnusable, NotFound, OSFault, Storage, TimedOut, Unavailable
 
 _MODELS: dict[type, type[OSFault]] = {
     models.Damaged: ModelUnusable,
@@ -15,6 +15,8 @@ _MODELS: dict[type, type[OSFault]] = {
     models.TooLong: LimitExceeded,
     models.Full: Storage,
     models.Remote: Unavailable,
+    models.TooSlow: TimedOut,
+    models.Refused: BadInput,
     models.BadGrammar: BadInput,
     models.BadTemplate: ModelUnusable,
     models.EngineFault: Unavailable,

@@ -39,6 +39,35 @@ class Remote(ModelFault):
     """A hub or the network failed."""
 
 
+class ServerFault(Remote):
+    """A server of models failed. ``again``: asking once more may help; ``wait``: the seconds it asks us to wait."""
+
+    def __init__(self, message: str, *, hint: str = "", again: bool = False, wait: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.again = again
+        self.wait = wait
+
+
+class TooSlow(ServerFault):
+    """A server gave no token within the time it has for one."""
+
+
+class Told(ServerFault):
+    """A server is alive, and says that it cannot serve just now."""
+
+
+class Resting(Remote):
+    """A server is not asked for another ``seconds``, since it kept failing."""
+
+    def __init__(self, message: str, *, hint: str = "", seconds: float) -> None:
+        super().__init__(message, hint=hint)
+        self.seconds = seconds
+
+
+class Refused(ModelFault):
+    """What was asked for is not something that this model or its server does."""
+
+
 class BadGrammar(ModelFault):
     """A grammar or schema cannot be used."""
 

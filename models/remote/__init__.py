@@ -1,0 +1,1 @@
+"""A model behind a server that speaks OpenAI's protocol: asked over HTTP, on the event loop, with no thread."""
