@@ -152,7 +152,7 @@ async def facts_found(turns: int, count: int, window: int) -> dict:
 
     async with machine(window) as running:
         by_recall = await run(running, main)
-        measure = running.machine.parts.prompts.measure
+        measure = running.machine.cores.local.prompts.measure
     said = [m for turn in talk for m in (("user", turn[0]), ("assistant", turn[1]))]
     longest = max((fact.question for fact in told), key=len)
     system, asked = ("system", SYSTEM), ("user", longest)

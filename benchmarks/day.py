@@ -76,7 +76,7 @@ async def day(turns: int, samples: int = 8) -> list[Sizes]:
 
 
 def measured(running: Running, process, turn: int) -> Sizes:
-    running.machine.parts.prompts._cached.cache_clear()  # bounded, but full only after a thousand turns
+    running.machine.cores.local.prompts._cached.cache_clear()  # bounded, but full only after a thousand turns
     gc.collect()
     database = running.machine.parts.database
     pages, size = (database.one(f"PRAGMA {name}")[0] for name in ("page_count", "page_size"))

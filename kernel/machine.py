@@ -1,4 +1,4 @@
-"""The machine: engine, process table, scheduler, memory and sandbox as one object, and the life of a process."""
+"""The machine: cores, process table, memory and sandbox as one object, and the life of a process."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from ..memory.pages import PageStore
 from ..memory.recall import Recall
 from ..memory.records import Records
 from ..memory.rendering import Measure
-from ..models.engine import Engine
+from .cores.core import Core
+from .cores.cores import Cores
+from .cores.local import LocalCore
 from .errors import AppFailed, LimitExceeded, NotFound, OSFault, Terminated, Unavailable
 from .files import ProcessFiles
 from .limits import Account, Limits
 from .plain import plain
 from .process import Output, Priority, Process, ProcessTable, Signal, State
-from .prompts import Prompts
 from .replay import diverged
 from .sandbox import Sandbox
 from .scheduler import Scheduler
@@ -48,8 +49,7 @@ class Parts:
     """What a machine is made of; `boot` puts it together."""
 
     home: Path
-    engine: Engine
-    prompts: Prompts
+    cores: Cores
     database: Database
     journal: Journal
     records: Records
@@ -65,12 +65,12 @@ class Machine:
 
     parts: Parts
     table: ProcessTable = field(init=False)
-    scheduler: Scheduler = field(init=False)
+    cores: Cores = field(init=False)
     pages: PageIndex = field(init=False)  # finds those that are out
 
     def __post_init__(self) -> None:
         self.table = ProcessTable(self.parts.records.next_pid())
-        self.scheduler = Scheduler(self.parts.engine)
+        self.cores = self.parts.cores
         self.pages = PageIndex(self.parts.database, self.parts.embedder)
         self._lives: set[asyncio.Task[None]] = set()
         self.closing = False  # nothing begins any more
@@ -92,22 +92,25 @@ class Machine:
         args: Mapping[str, Any] | None = None,
         stdin: str = "",
         handed: Mapping[str, Path] | None = None,
+        model: str = "",
     ) -> Process:
         """Start a process; its files are handed in, and its record is on disk, before its first instruction.
 
-        ``spawned`` is the number of the parent's call in its journal.
+        ``spawned`` is the number of the parent's call in its journal. ``model`` names a core, or the model of one; ""
+        is the parent's, or else the default. Raises `NotFound` where there is no such core.
         """
         if self.closing:
             raise Unavailable("llmos is shutting down")
+        core = self.core_for(model, parent)
         if parent is not None:
             parent.account.charge("children", 1)
         pid = self.table.new_pid()
         files = self.files_of(pid, owner, app, handed or {})
         account = Account(limits, parent.account if parent else None)
         process = Process(
-            pid, app, owner, rights, account, limits, priority, output, Context(*self.window(pid)), files,
+            pid, app, owner, rights, account, limits, priority, output, Context(*self.window(pid, core)), files,
             parent=parent.pid if parent else None, spawned=spawned, args=dict(args or {}), stdin=stdin,
-            came_back=parent is not None and parent.came_back,
+            came_back=parent is not None and parent.came_back, core=core,
         )  # fmt: skip
         self.begin(process, body, self._entering(process))
         return process
@@ -117,7 +120,7 @@ class Machine:
             process.pid, parent=process.parent, owner=process.owner, app=process.app, args=process.args,
             priority=process.priority.name.lower(), started=process.started_at, rights=sorted(process.rights),
             limits=process.limits.to_dict(), stdin=process.stdin, handed=process.files.handed(),
-            model=self.parts.engine.info.name, spawned=process.spawned,
+            model=process.core.name, spawned=process.spawned,
         )  # fmt: skip
 
     def begin(self, process: Process, body: Body, entering: Write) -> None:
@@ -134,10 +137,15 @@ class Machine:
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
 
-    def window(self, pid: int) -> tuple[int, Measure, PageStore]:
+    def core_for(self, model: str, parent: Process | None = None) -> Core:
+        """The core for a new process, see `start`."""
+        if not model and parent is not None:
+            return parent.core
+        return self.cores.place(model, self.table.living())
+
+    def window(self, pid: int, core: Core) -> tuple[int, Measure, PageStore]:
         """What the context of a process is made of."""
-        parts = self.parts
-        return parts.engine.info.window, parts.prompts.measure, PageStore(parts.database, pid)
+        return core.window, core.measure, PageStore(self.parts.database, pid)
 
     def files_of(self, pid: int, owner: str, app: str, handed: Mapping[str, Path]) -> ProcessFiles:
         """Its app's part of its owner's tree, and what was handed in."""
@@ -194,16 +202,16 @@ class Machine:
     def end(self, process: Process, cause: OSFault) -> None:
         """End a process for a reason of the kernel's; it may tidy up, and has the reason as its error."""
         process.cause = process.cause or cause
-        deliver(process, Signal.TERM, self.scheduler)
+        deliver(process, Signal.TERM, process.core)
 
     async def _tidy(self, process: Process) -> None:
         """Whatever the process held is given back before it counts as ended."""
         for child in self.table.children(process.pid):
             if child.alive and not process.suspended:
-                deliver(child, Signal.KILL, self.scheduler)
+                deliver(child, Signal.KILL, child.core)
         for child in self.table.children(process.pid):
             await child.ended.wait()
-        await self.scheduler.gone(process)
+        await asyncio.gather(*(core.gone(process) for core in self.cores))
         process.usage.ended = time.monotonic()
         process.usage.faults = process.context.faults
         try:
@@ -234,7 +242,7 @@ class Machine:
         """Send a signal; after KILL, returns when nothing of the process is left."""
         process = self.table.get(pid)
         self.parts.journal.event(pid, "signal", {"signal": signal.name})
-        deliver(process, signal, self.scheduler)
+        deliver(process, signal, process.core)
         if signal is Signal.KILL:
             await process.ended.wait()
         elif signal in (Signal.STOP, Signal.CONT) and process.alive:
@@ -248,7 +256,7 @@ class Machine:
             one.suspended = True
         for one in tree:
             self.parts.journal.event(one.pid, "suspend", {})
-            deliver(one, Signal.KILL, self.scheduler)
+            deliver(one, Signal.KILL, one.core)
         for one in tree:
             await one.ended.wait()
 
@@ -288,22 +296,27 @@ class Machine:
         return [p.row() for p in self.table]
 
     def idle(self) -> bool:
-        """No living process, no work in the engine."""
-        return not self.table.living() and self.scheduler.idle()
+        """No living process, no work on any core."""
+        return not self.table.living() and self.cores.idle()
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """That of the first core in this program."""
+        return self.cores.local.scheduler
 
     def streams_in_use(self) -> int:
         """Streams held by work under way."""
-        return self.scheduler.streams.in_use()
+        return sum(core.scheduler.streams.in_use() for core in self.cores if isinstance(core, LocalCore))
 
     async def close(self, *, suspend: bool = False) -> None:
         """End every process, then the machine. What came back from an earlier llmos, or all, may go on another time."""
         self.closing = True
         for process in self.table.living():
             process.suspended = suspend or process.came_back
-            deliver(process, Signal.KILL, self.scheduler)
+            deliver(process, Signal.KILL, process.core)
         for process in self.table.living():
             await process.ended.wait()
-        await self.scheduler.close()
+        await self.cores.close()
         self.pages.close()
         await self.worker(self.parts.recall.close)  # what it does in the background needs the database
         self.parts.journal.close()

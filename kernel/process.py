@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..memory.context import Context
 from ..memory.journal import Write
@@ -19,6 +19,9 @@ from .errors import NotFound, OSFault
 from .files import ProcessFiles
 from .limits import Account, Limits, Usage
 from .replay import Replay
+
+if TYPE_CHECKING:
+    from .cores.core import Core
 
 
 class State(Enum):
@@ -108,6 +111,7 @@ class Process:
     aliases: dict[int, int] = field(default_factory=dict)  # pids that it knows from another machine: here
     collected: bool = False  # its parent has waited for it
     on_signal: list[Callable[[Signal], None]] = field(default_factory=list)  # for code outside this program
+    core: Core = field(kw_only=True)  # where it computes
 
     def __post_init__(self) -> None:
         self._beneath = self.state
@@ -165,7 +169,7 @@ class Process:
         return {
             "pid": self.pid, "parent": self.parent, "app": self.app, "owner": self.owner,
             "state": "suspended" if self.suspended else self.state.value,
-            "priority": self.priority.name.lower(), "exit_code": self.exit_code,
+            "priority": self.priority.name.lower(), "core": self.core.name, "exit_code": self.exit_code,
             "tokens_in": self.usage.tokens_in, "tokens_out": self.usage.tokens_out,
             "first_token_s": self.first_token_s(), "seconds": self.seconds(),
             "pages": max(self.usage.pages, self.usage.shown),

@@ -9,6 +9,7 @@ from ..memory import mail
 from ..memory.context import Context
 from ..memory.journal import Write, entries
 from ..memory.records import Life, Record, Records
+from .cores.core import Core
 from .errors import OSFault, Unavailable, from_dict
 from .limits import Account, Limits, Usage
 from .machine import Body, Machine
@@ -17,14 +18,18 @@ from .replay import Replay
 
 
 def revive(machine: Machine, record: Record, body: Body, output: Output) -> Process:
-    """Let a process of an earlier llmos go on; its parent, if it has one, must have come back before it."""
+    """Let a process of an earlier llmos go on; its parent, if it has one, must have come back before it.
+
+    Raises `NotFound` where its model is not loaded.
+    """
     if machine.closing:
         raise Unavailable("llmos is shutting down")
     parts = machine.parts
     life = parts.records.life(record.pid)
     parent = machine.table.get(record.parent) if record.parent is not None else None
-    context = Context.restore(*machine.window(record.pid))
-    process = _restored(machine, record, life, output, context, parent)
+    core = machine.core_for(life.model)
+    context = Context.restore(*machine.window(record.pid, core))
+    process = _restored(machine, record, life, output, core, context, parent)
     process.mailbox.extend(mail.waiting(parts.database, record.pid))
     past = Replay(
         entries(parts.database, record.pid, above=life.saved_n), saved=life.saved_n > 0, counts=life.counts,
@@ -73,7 +78,8 @@ def _enter_ended(
     exit_code: int | None,
 ) -> None:  # fmt: skip
     """A child that somebody may wait for."""
-    child = _restored(machine, record, life, parent.output, Context(*machine.window(record.pid)), None)
+    context = Context(*machine.window(record.pid, parent.core))
+    child = _restored(machine, record, life, parent.output, parent.core, context, None)
     child.result, child.error, child.exit_code = result, error, exit_code
     child.settle(State.DONE)
     child.ended.set()
@@ -81,7 +87,7 @@ def _enter_ended(
 
 
 def _restored(
-    machine: Machine, record: Record, life: Life, output: Output, context: Context, parent: Process | None
+    machine: Machine, record: Record, life: Life, output: Output, core: Core, context: Context, parent: Process | None
 ) -> Process:  # fmt: skip
     limits, usage = Limits(**life.limits), Usage.restored(life.usage)
     account = Account(limits, parent.account if parent else None)
@@ -92,6 +98,7 @@ def _restored(
         Priority[record.priority.upper()], output, context,
         machine.files_of(record.pid, record.owner, record.app, handed), parent=record.parent, spawned=life.spawned,
         args=record.args, stdin=life.stdin, usage=usage, started_at=record.started, came_back=True,
+        core=core,
     )  # fmt: skip
 
 

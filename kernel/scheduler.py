@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +33,15 @@ from .viewing import Viewing
 class Scheduler:
     """Serves one engine to all processes."""
 
-    def __init__(self, engine: Engine, *, quantum: int = 512, reserve: int = 0, shelf: Shelf | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        quantum: int = 512,
+        reserve: int = 0,
+        shelf: Shelf | None = None,
+        thread: ThreadPoolExecutor | None = None,
+    ) -> None:
         info = engine.info
         self.engine = engine
         self.shelf = shelf or Shelf()
@@ -49,7 +58,7 @@ class Scheduler:
         self._told: list[Work] = []  # have text to hand on
         self._wake = asyncio.Event()
         self._boundary = asyncio.Event()  # of a step: set when it comes, then a new one takes its place
-        self._stepper = Stepper(engine)
+        self._stepper = Stepper(engine, thread)
         loop = asyncio.get_running_loop()
 
         def lost(key: int) -> None:
@@ -163,6 +172,11 @@ class Scheduler:
     def idle(self) -> bool:
         """Whether no work is waiting or running."""
         return not self._work
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work under way and waiting."""
+        return len(self._work)
 
     async def close(self) -> None:
         """Stop the loop, fail what is left, free the engine."""

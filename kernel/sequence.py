@@ -32,6 +32,12 @@ class Written:
     first_token_s: float
     seconds: float
     chances: list[Chance] = field(default_factory=list)  # one for each token, where they were asked for
+    counted: int | None = None  # tokens, where they have no numbers: a remote core tells how many
+
+    @property
+    def size(self) -> int:
+        """Its tokens."""
+        return len(self.tokens) if self.counted is None else self.counted
 
 
 @dataclass(eq=False)

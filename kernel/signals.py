@@ -1,15 +1,22 @@
 """Signals: what they do to a process, at once or at the next boundary of a step."""
 
 import asyncio
+from typing import Protocol
 
 from .process import Process, Signal
-from .scheduler import Scheduler
 
 GRACE = 2.0
 """Seconds that a process has to tidy up after TERM before it is killed."""
 
 
-def deliver(process: Process, signal: Signal, scheduler: Scheduler) -> None:
+class Wakes(Protocol):
+    """Where a process computes."""
+
+    def wake(self) -> None:
+        """A process may compute again."""
+
+
+def deliver(process: Process, signal: Signal, core: Wakes) -> None:
     """Carry out a signal; does nothing to a process that has ended."""
     if not process.alive:
         return
@@ -19,7 +26,7 @@ def deliver(process: Process, signal: Signal, scheduler: Scheduler) -> None:
         process.stop()
     elif signal is Signal.CONT:
         process.go()
-        scheduler.wake()
+        core.wake()
     elif signal is Signal.INT:
         process.interrupted = not process.calls  # outside a call it waits for the next one
         for call in process.calls:

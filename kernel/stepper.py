@@ -34,9 +34,11 @@ class Outcome:
 class Stepper:
     """Owns the thread that owns the engine. Its methods belong to the event loop."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, shared: ThreadPoolExecutor | None = None) -> None:
+        """Engines on the same processor may have one thread together: then they compute in turn, a step each."""
         self._engine = engine
-        self._thread = ThreadPoolExecutor(1, "llmos-engine")
+        self._shared = shared is not None
+        self._thread = shared or engine_thread()
         self.steps = 0
 
     def begin(self, moves: Sequence[Move], parts: Sequence[Part]) -> asyncio.Future[Outcome]:
@@ -74,6 +76,12 @@ class Stepper:
             raise
 
     async def close(self) -> None:
-        """Free the engine, then the thread."""
+        """Free the engine, then the thread if it is its own."""
         await self.call(self._engine.close)
-        self._thread.shutdown()
+        if not self._shared:
+            self._thread.shutdown()
+
+
+def engine_thread() -> ThreadPoolExecutor:
+    """A thread for one engine, or for several in turn."""
+    return ThreadPoolExecutor(1, "llmos-engine")

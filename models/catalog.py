@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from . import gguf
 from .disk import replace_text, writing
 from .faults import Damaged, ModelFault, NoSuchModel, Unsupported
+from .remote.listed import Remotes
 
 EMBEDDED = "smollm2-135m"
 SHIPPED = "shipped"  # stands for the static embedder of llmos, which is no GGUF file
@@ -86,6 +87,7 @@ class Catalog:
     def __init__(self, home: Path) -> None:
         self.folder = home / "models"
         self._file = self.folder / "catalog.json"
+        self.remotes = Remotes(self.folder / "remotes.json")
 
     def listing(self) -> list[Entry]:
         """All models, the embedded one first (where its package is installed); one is the default."""
@@ -122,7 +124,7 @@ class Catalog:
             raise NoSuchModel(f"{path} is no file", hint="name a GGUF file")
         listed = self._read()
         others = [e for e in listed.models if e.path != path]
-        taken = {e.name for e in others} | {EMBEDDED, SHIPPED}
+        taken = {e.name for e in others} | {p.name for p in self.remotes.listing()} | {EMBEDDED, SHIPPED}
         entry = _entry(path, _free(name or path.stem, taken), source, hash_of(path), origin)
         self._write(listed.model_copy(update={"models": [*others, entry]}))
         return entry
@@ -139,8 +141,22 @@ class Catalog:
                 f"{entry.name} ({entry.architecture}) keeps its memory in a state that cannot be cut back to a prefix",
                 hint="choose a model of a plain transformer architecture",
             )
-        self._write(self._read().model_copy(update={"default": entry.name}))
+        self.prefer(entry.name)
         return entry.model_copy(update={"default": True})
+
+    @property
+    def default(self) -> str:
+        """Name of the model that computes where none is asked for; it may be remote."""
+        return self._read().default
+
+    def name_of(self, wanted: str | None) -> str:
+        """What a model is called that computes, local or remote; without a name the default. Raises as `get`."""
+        name = wanted or self.default
+        return name if self.remotes.get(name) else self.get(wanted).name
+
+    def prefer(self, name: str) -> None:
+        """Make a model the default by its name, also a remote one, from the next start on."""
+        self._write(self._read().model_copy(update={"default": name}))
 
     @property
     def chosen_embedder(self) -> str:

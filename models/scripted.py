@@ -48,10 +48,17 @@ class ScriptedEngine:
     """``script(prompt) -> answer``; ``delay`` seconds a step; ``steps`` keeps what every step was asked."""
 
     def __init__(
-        self, script: Script = echo, *, streams: int = 4, window: int = 4096, delay: float = 0.0, batch: int = 512
+        self,
+        script: Script = echo,
+        *,
+        streams: int = 4,
+        window: int = 4096,
+        delay: float = 0.0,
+        batch: int = 512,
+        name: str = "scripted",
     ) -> None:
         self.info = EngineInfo(
-            "scripted",
+            name,
             "script",
             "exact",
             streams,

@@ -51,7 +51,7 @@ def start(gate: Gate, served: Process) -> Process:
 
     return gate.machine.start(
         body, app=APP, owner=served.owner, rights=frozenset({"model:use"}), limits=LIMITS, priority=Priority.BATCH,
-        output=served.output, args={"pid": served.pid},
+        output=served.output, args={"pid": served.pid}, model=served.core.name,
     )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def start_if_due(gate: Gate, served: Process) -> None:
 
 
 async def _compact(gate: Gate, process: Process, served: Process) -> None:
-    store, window = served.context.store, gate.machine.parts.engine.info.window
+    store, window = served.context.store, served.core.window
     while pages := _portion(await gate.machine.worker(store.uncovered, PAGES), window // SHARE):
         text = await _summary(gate, process, pages)
         if served.ending or not served.alive or not await _add(gate, served, pages, text):

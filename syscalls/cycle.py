@@ -109,8 +109,8 @@ async def _choose(call: Call, messages: list[c.Message], grammar: str) -> tuple[
 
 
 def _room(call: Call, messages: list[c.Message]) -> int:
-    parts = call.machine.parts
-    return parts.engine.info.window - parts.prompts.measure([(m.role, m.text) for m in messages])
+    core = call.process.core
+    return core.window - core.measure([(m.role, m.text) for m in messages])
 
 
 async def _carry_out(call: Call, name: str, args: dict[str, Any]) -> c.Step:

@@ -90,7 +90,7 @@ async def info(call: Call, request: c.Info) -> c.ProcessInfo:
     process = call.process
     return c.ProcessInfo(
         pid=process.pid, parent=process.parent, owner=process.owner, app=process.app,
-        rights=sorted(process.rights), limits=process.limits.to_dict(), model=call.machine.parts.engine.info.name,
+        rights=sorted(process.rights), limits=process.limits.to_dict(), model=process.core.model,
     )  # fmt: skip
 
 

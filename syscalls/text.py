@@ -7,12 +7,12 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ..kernel.cores.core import Prompt, Writing
 from ..kernel.errors import BadInput, LimitExceeded
 from ..memory.context import Plan
 from ..memory.pages import Page
-from ..models.engine import Constraint, Sampling
-from ..models.grammar import from_schema
-from ..models.spans import Spans
+from ..models.engine import Sampling
+from ..models.shape import Sentences, Shape
 from . import calls as c
 from .context import add_all, best_pages, record
 
@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 
 async def generate(call: Call, request: c.Generate) -> c.Generated:
     """Build the prompt from the context, let the engine write, keep what is to be kept."""
-    process, parts = call.process, call.machine.parts
-    reserve = min(request.max_tokens, parts.engine.info.window // 2)
+    process = call.process
+    reserve = min(request.max_tokens, process.core.window // 2)
     back = await best_pages(call, _query(request), request.recall) if request.recall and request.use_context else []
     prompt, plan = _prompt(call, request, reserve, back)
-    process.usage.tokens_in += len(prompt)
-    written = await call.machine.scheduler.write(
-        process, prompt, most=request.max_tokens, sampling=_sampling(call, request),
-        constraint=_constraint(call, request), stops=request.stop, on_text=_sink(call, request.show),
+    process.usage.tokens_in += prompt.size
+    core = call.machine.cores.settle(process, prompt, call.machine.table.living())
+    how = Writing(
+        request.max_tokens, _sampling(call, request), _shape(request), request.stop, _sink(call, request.show)
     )  # fmt: skip
-    process.usage.tokens_out += len(written.tokens)
+    written = await core.write(process, prompt, how)
+    process.usage.tokens_out += written.size
     if plan is not None:
         process.context.apply(plan)
     if request.keep:
@@ -40,26 +41,24 @@ async def generate(call: Call, request: c.Generate) -> c.Generated:
         add_all(process, [*said, *asked, ("assistant", request.begin + written.text)])
     record(call)
     return c.Generated(
-        text=written.text, finish=written.finish, tokens_in=len(prompt), tokens_reused=written.reused,
-        tokens_out=len(written.tokens), first_token_s=written.first_token_s, seconds=written.seconds,
+        text=written.text, finish=written.finish, tokens_in=prompt.size, tokens_reused=written.reused,
+        tokens_out=written.size, first_token_s=written.first_token_s, seconds=written.seconds,
     )  # fmt: skip
 
 
 async def choose(call: Call, request: c.Choose) -> c.Chosen:
     """Score every option after the same prompt; ties go to the earlier one."""
-    encode = call.machine.parts.prompts.encode
-    options = [encode(option) for option in request.options]
+    core, options = call.process.core, request.options
     if not all(options):
         raise BadInput("an option is empty", hint="give at least one character each")
-    prompt, plan = _prompt(call, request, max(len(o) for o in options))
-    call.process.usage.tokens_in += len(prompt)
-    scores = await call.machine.scheduler.score(call.process, prompt, options)
+    prompt, plan = _prompt(call, request, max(core.count(option) for option in options))
+    call.process.usage.tokens_in += prompt.size
+    core = call.machine.cores.settle(call.process, prompt, call.machine.table.living())
+    judged = await core.choose(call.process, prompt, options, normalise=request.normalise)
     if plan is not None:
         call.process.context.apply(plan)
         record(call)
-    totals = [sum(s) / len(s) if request.normalise else sum(s) for s in scores]
-    best = max(range(len(totals)), key=lambda i: (totals[i], -i))
-    return c.Chosen(index=best, option=request.options[best], scores=totals, tokens_in=len(prompt))
+    return c.Chosen(index=judged.best, option=options[judged.best], scores=judged.scores, tokens_in=prompt.size)
 
 
 async def embed(call: Call, request: c.Embed) -> c.Embedded:
@@ -71,15 +70,14 @@ async def embed(call: Call, request: c.Embed) -> c.Embedded:
 
 async def count(call: Call, request: c.Count) -> c.Counted:
     """Tokens of the text, control tokens read as plain text."""
-    parts = call.machine.parts
-    return c.Counted(tokens=parts.prompts.count(request.text), window=parts.engine.info.window)
+    core = call.process.core
+    return c.Counted(tokens=(await core.counted([request.text]))[0], window=core.window)
 
 
 async def count_each(call: Call, request: c.CountEach) -> c.CountedEach:
-    """As `count`, off the event loop."""
-    parts = call.machine.parts
-    tokens = await call.machine.worker(lambda: [parts.prompts.count(text) for text in request.texts])
-    return c.CountedEach(tokens=tokens, window=parts.engine.info.window)
+    """As `count`, for each."""
+    core = call.process.core
+    return c.CountedEach(tokens=await core.counted(request.texts), window=core.window)
 
 
 def _query(request: c.Generate) -> str:
@@ -89,24 +87,24 @@ def _query(request: c.Generate) -> str:
 
 def _prompt(
     call: Call, request: c.Generate | c.Choose, reserve: int, back: Sequence[Page] = ()
-) -> tuple[list[int], Plan | None]:
-    """The tokens, and what is to move in the context once the call has come to its end."""
-    parts, process = call.machine.parts, call.process
+) -> tuple[Prompt, Plan | None]:
+    """What the model is shown, and what is to move in the context once the call has come to its end."""
+    process, core = call.process, call.process.core
     extra = [(m.role, m.text) for m in request.messages]
     if request.prompt is not None:
         extra.append(("user", request.prompt))
-    begin = parts.prompts.count(request.begin) if request.begin else 0
+    begin = core.count(request.begin) if request.begin else 0
     plan = process.context.plan(reserve + begin, extra, back) if request.use_context else None
     messages = extra if plan is None else plan.messages
     if not messages:
         raise BadInput("there is nothing to go on from", hint="give a prompt, messages, or add to the context first")
     process.usage.shown = max(process.usage.shown, len(messages))
-    prompt = parts.prompts.tokens(messages, request.begin)
-    window = parts.engine.info.window
-    if len(prompt) >= window:
+    prompt = core.prompt(messages, request.begin)
+    if prompt.size >= core.window:
         raise LimitExceeded(
-            f"a prompt of {len(prompt)} tokens does not fit into a window of {window}",
-            hint=f"shorten it by at least {len(prompt) - window + 1} tokens", tokens=len(prompt), window=window,
+            f"a prompt of {prompt.size} tokens does not fit into a window of {core.window}",
+            hint=f"shorten it by at least {prompt.size - core.window + 1} tokens",
+            tokens=prompt.size, window=core.window,
         )  # fmt: skip
     return prompt, plan
 
@@ -120,25 +118,19 @@ def _sampling(call: Call, request: c.Generate) -> Sampling:
     return Sampling(request.temperature, request.top_k, request.top_p, request.min_p, request.repeat_penalty, seed)
 
 
-def _constraint(call: Call, request: c.Generate) -> Constraint | None:
+def _shape(request: c.Generate) -> Shape:
     given = [x for x in (request.grammar, request.json_schema, request.spans) if x is not None]
     if len(given) > 1:
         raise BadInput("grammar, json_schema and spans exclude one another", hint="give one of them")
-    if request.spans is not None:
-        return _spans(call, request.spans)
-    if request.json_schema is not None:
-        return from_schema(request.json_schema)
-    return request.grammar
+    sentences = None if request.spans is None else _sentences(request.spans)
+    return Shape(request.grammar, request.json_schema, sentences)
 
 
-def _spans(call: Call, sentences: c.Sentences) -> Spans:
-    encode, end = call.machine.parts.prompts.encode, call.machine.parts.engine.info.end
-    texts = [" ".join(t.split()) for t in sentences.texts]
-    if not all(texts) or sentences.least > min(sentences.most, len(texts)):
+def _sentences(spans: c.Sentences) -> Sentences:
+    texts = tuple(" ".join(text.split()) for text in spans.texts)
+    if not all(texts) or spans.least > min(spans.most, len(texts)):
         raise BadInput("spans need texts with words in them, and least <= most <= their number")
-    first = tuple(tuple(encode(t)) for t in texts)
-    later = tuple(tuple(encode(" " + t)) for t in texts)
-    return Spans(first, later, end, sentences.least, sentences.most)
+    return Sentences(texts, spans.least, spans.most)
 
 
 def _sink(call: Call, show: bool) -> Callable[[str], None] | None:

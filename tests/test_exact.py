@@ -21,7 +21,9 @@ pytestmark = pytest.mark.model
 
 def process(pid: int) -> Process:
     limits, nothing = Limits(), SimpleNamespace()
-    return Process(pid, "t", "me", frozenset(), Account(limits), limits, Priority.NORMAL, nothing, nothing, nothing)
+    return Process(
+        pid, "t", "me", frozenset(), Account(limits), limits, Priority.NORMAL, nothing, nothing, nothing, core=nothing
+    )
 
 
 def prompts(engine) -> list[list[int]]:

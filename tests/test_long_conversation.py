@@ -43,7 +43,7 @@ async def test_facts_are_found_again_where_a_sliding_window_has_lost_them(boot_w
     await run(bench, main)
     found = sum(fact.said in prompt for fact, prompt in zip(told, seen, strict=True))
     assert found >= 0.9 * len(told)
-    measure = bench.machine.parts.prompts.measure
+    measure = bench.machine.cores.local.prompts.measure
     messages = [message for said, answer in talk for message in (("user", said), ("assistant", answer))]
     while measure(messages) + ROOM > WINDOW:
         del messages[:5]
@@ -65,7 +65,7 @@ async def test_a_turn_costs_at_most_a_third_of_what_a_sliding_window_costs(boot_
 
     async def sliding(sys):
         messages, computed = [], 0
-        measure = bench.machine.parts.prompts.measure
+        measure = bench.machine.cores.local.prompts.measure
         for said, answer in talk:
             while measure([*messages, ("user", said)]) + 200 > window:
                 del messages[0]

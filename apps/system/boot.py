@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,22 +14,17 @@ from typing import Any
 from ...kernel.errors import BadInput
 from ...kernel.machine import QUOTA, Machine, Parts
 from ...kernel.process import Output, Priority, Process, Signal
-from ...kernel.prompts import Encode, Prompts
 from ...kernel.sandbox import Sandbox
 from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.embedder import Embedder
-from ...memory.faults import Damaged
 from ...memory.files import FileStore, take_in
 from ...memory.indexes import index_in
 from ...memory.journal import Journal
 from ...memory.recall import Recall
 from ...memory.records import Record, Records, forget_the_dead
 from ...memory.salvage import mend
-from ...memory.tokens import BytePairTokens
-from ...models.chat import ChatTemplate
 from ...models.engine import Engine
-from ...models.gguf import ModelFile, Vocabulary, read, vocabulary
 from ...syscalls.audit import Audit
 from ...syscalls.gate import Gate
 from ...syscalls.table import TABLE
@@ -41,6 +36,7 @@ from .embedders import chosen_embedder, embedder_before
 from .ending import held_back
 from .home import Home, HomeLock
 from .launch import Launcher
+from .loading import Far, Loaded, Wanted, cores_of, ready_made
 from .options import user
 from .registry import Registry
 from .seat import Row, Started
@@ -71,14 +67,14 @@ class Running:
 
     @property
     def model(self) -> str:
-        """The name of the model that computes."""
-        return self.machine.parts.engine.info.name
+        """The name of the default core."""
+        return self.machine.cores.default.name
 
     async def start(self, app: str, given: Given, output: Output, *, stdin: str = "") -> Process:
         """Start an app with what a command line gave; see `Seat.start`."""
         return self.launcher.launch(
             app, given.args, owner=given.owner or user(), output=output, stdin=stdin, handed=given.handed,
-            priority=Priority[given.priority.upper()] if given.priority else None,
+            priority=Priority[given.priority.upper()] if given.priority else None, model=given.on,
         )  # fmt: skip
 
     async def signal(self, pid: int, signal: str) -> None:
@@ -128,8 +124,10 @@ class Running:
 
     def described(self) -> dict[str, Any]:
         """How the engine runs, for a terminal that wants to join."""
-        info = self.machine.parts.engine.info
-        return {"model": info.name, "streams": info.streams, "window": info.window, "way": info.way}
+        core, models = self.machine.cores.default, [core.name for core in self.machine.cores]
+        return {
+            "model": core.name, "models": models, "streams": core.streams, "window": core.window, "way": core.way,
+        }  # fmt: skip
 
 
 @asynccontextmanager
@@ -137,6 +135,7 @@ async def boot(
     home: Home,
     *,
     model: str | None = None,
+    also: Sequence[str | Engine] = (),
     streams: int = 16,
     window: int = 4096,
     way: str = "exact",
@@ -146,9 +145,10 @@ async def boot(
 ) -> AsyncIterator[Running]:
     """A machine on this home until the block is left; holds the home's lock.
 
-    ``model`` is a name of the catalog or a file (None: the default), ``on_progress`` is told what is being done
-    and how far it is (0 to 1). With ``engine`` no model is loaded: tests give a scripted one. ``serves`` promises
-    to others that find the home held that `control.serve` follows.
+    ``model`` is a name of the catalog or a file (None: the default) and computes where a process asks for nothing
+    else, ``also`` are further ones; ``engine`` stands in for ``model``: tests give a scripted one. ``on_progress`` is
+    told what is being done and how far it is (0 to 1). ``serves`` promises to others that find the home held that
+    `control.serve` follows.
     """
     with ExitStack() as undo:
         home.create()
@@ -157,14 +157,17 @@ async def boot(
             with held_back():
                 database = Database(home.database, progress=on_progress or silent)
             undo.callback(database.close)
-            engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or silent)
-            undo.callback(engine.close)
+            wanted = Wanted(home, streams, window, way, on_progress or silent)
+            loaded: list[Loaded | Far] = []
+            for one in (engine or model, *also):
+                loaded.append(wanted.load(one) if one is None or isinstance(one, str) else ready_made(one))
+                undo.callback(loaded[-1].close)
             forget_the_dead(database)
             journal = Journal(database)
             undo.callback(journal.close)
             embedder, recall, files = undo.enter_context(remembered(home, database, on_progress or silent))
         parts = Parts(
-            home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox(), files
+            home.root, cores_of(loaded), database, journal, Records(database), recall, embedder, Sandbox(), files
         )
         machine = Machine(parts)
         audit, tools = Audit(home.root / "audit.jsonl"), Toolbox()
@@ -210,35 +213,3 @@ def _files_on(home: Home, database: Database, on_progress: OnProgress) -> FileSt
 
 def silent(what: str, share: float) -> None:
     """Nobody watches."""
-
-
-def _processor(
-    home: Home,
-    model: str | None,
-    streams: int,
-    window: int,
-    way: str,
-    engine: Engine | None,
-    on_progress: OnProgress,
-) -> tuple[Engine, Prompts]:
-    if engine is not None:
-        return engine, Prompts(ChatTemplate.default(), engine.tokenize)
-    from ...models.catalog import Catalog
-    from ...models.llama import LlamaEngine
-    from ...models.prepare import ready
-
-    entry = Catalog(home.root).get(model)
-    path = ready(entry, home.root, progress=on_progress)
-    with held_back():
-        loaded = LlamaEngine(path, name=entry.name, streams=streams, window=window, way=way)
-    file, words = read(path), vocabulary(path)
-    template = ChatTemplate(file.chat_template, words.piece(words.bos), words.piece(words.eos))
-    return loaded, Prompts(template, _encode(words, loaded, file))
-
-
-def _encode(words: Vocabulary, engine: Engine, file: ModelFile) -> Encode:
-    """tiktoken where it is proved equal, else the engine's own tokenizer."""
-    try:
-        return BytePairTokens(words.tokens, words.kinds, words.pre, words.merges).encode
-    except Damaged:
-        return engine.tokenize

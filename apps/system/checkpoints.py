@@ -29,12 +29,15 @@ def read(stores: Stores, *, path: str, model: str | None = None, force: bool = F
     ``force``.
     """
     found = checkpoint.read(Path(path))
-    here = stores.model or _model(stores, model)
-    if found.model != here and not force:
+    here = list(stores.models) or [_model(stores, model)]
+    strange = [row for row in found.tables["processes"] if row["model"] not in here]
+    if strange and not force:
         raise BadInput(
-            f"{path} was made on {found.model}, and here {here} computes",
+            f"{path} was made on {strange[0]['model']}, and here {', '.join(here)} computes",
             hint="name that model with --model before the command, or add --force: it will write differently",
         )  # fmt: skip
+    for row in strange:
+        row["model"] = here[0]
     with stores.database.transaction() as connection:
         pids = checkpoint.restore(connection, found, stores.new_pid, stores.home.root / "handed")
     return {"pid": pids[found.root], "pids": {str(there): here for there, here in pids.items()}}
@@ -43,4 +46,4 @@ def read(stores: Stores, *, path: str, model: str | None = None, force: bool = F
 def _model(stores: Stores, name: str | None) -> str:
     from ...models.catalog import Catalog
 
-    return SCRIPTED if name == SCRIPTED else Catalog(stores.home.root).get(name).name
+    return SCRIPTED if name == SCRIPTED else Catalog(stores.home.root).name_of(name)

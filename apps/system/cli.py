@@ -61,8 +61,11 @@ def options(
     context: typer.Context,
     home: Annotated[Path | None, typer.Option(help="Where state lives; else LLMOS_HOME.", metavar="FOLDER")] = None,
     model: Annotated[
-        str | None,
-        typer.Option(help="A name of `llmos model list` or a GGUF file; `scripted` is none, prompts are said back."),
+        list[str] | None,
+        typer.Option(
+            help="A name of `llmos model list` or a GGUF file; `scripted` is none, prompts are said back. May be given"
+            " several times: the first computes where a process asks for no other, see `llmos app run --on`."
+        ),
     ] = None,
     streams: Annotated[int, typer.Option(min=1, max=256, help="Sequences computed at a time.")] = 16,
     window: Annotated[int, typer.Option(min=256, help="Tokens that one process can see at a time.")] = 4096,
@@ -75,7 +78,8 @@ def options(
     """Take the global options; without a command, become the shell."""
     given = context.obj = context.obj or Options()
     assert isinstance(given, Options)
-    given.home_folder, given.model, given.streams, given.window = home, model, streams, window
+    given.home_folder, given.streams, given.window = home, streams, window
+    given.model, given.also = (model[0], tuple(model[1:])) if model else (None, ())
     given.way, given.debug = way, debug
     if debug:
         import logging

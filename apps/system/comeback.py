@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from ...kernel.errors import BadInput, NotFound, Terminated, Unavailable
@@ -13,6 +14,8 @@ from ...memory.records import Record, Records
 
 if TYPE_CHECKING:
     from .boot import Running
+
+log = logging.getLogger(__name__)
 
 OutputFor = Callable[[Record], Output]
 
@@ -26,16 +29,25 @@ def suspended(running: Running) -> list[Record]:
 def come_back(running: Running, output: OutputFor, only: Collection[int] = ()) -> list[Process]:
     """Let suspended processes go on: all, or those named and their children; children write where their parents do.
 
-    Raises `NotFound` for a pid that is not suspended. One that cannot go on has ended, with the reason as its error.
+    Raises `NotFound` for a pid that is not suspended, and `Unavailable` for one whose model is not loaded; where none
+    is named, such a one stays suspended. One that cannot go on has ended, with the reason as its error.
     """
     waiting = {record.pid: record for record in suspended(running)}
+    lacking = _lacking(running, waiting)
     for pid in only:
         if pid not in waiting:
             raise NotFound(f"process {pid} is not suspended", hint="llmos ps lists those that are", pid=pid)
         if waiting[pid].parent in waiting:
             raise BadInput(f"process {pid} is a child of {waiting[pid].parent}", hint="resume that one")
+        if pid in lacking:
+            raise Unavailable(
+                f"process {pid} runs on {lacking[pid]}, which is not loaded",
+                hint=f"llmos --model {running.model} --model {lacking[pid]} resume {pid}",
+            )
     back: dict[int, Process] = {}
     for record in waiting.values():
+        if record.pid in lacking:
+            continue
         if record.parent is None:
             wanted, out = not only or record.pid in only, output
         else:
@@ -44,6 +56,25 @@ def come_back(running: Running, output: OutputFor, only: Collection[int] = ()) -
         if wanted and (process := _one(running, record, back, out)) is not None:
             back[record.pid] = process
     return list(back.values())
+
+
+def _lacking(running: Running, waiting: Mapping[int, Record]) -> dict[int, str]:
+    """Those that cannot go on for want of a model, and which: their own, or one of their tree's."""
+    models = {pid: running.machine.parts.records.life(pid).model for pid in waiting}
+    lacking: dict[int, str] = {}
+    for record in waiting.values():
+        model, one = models[record.pid], record
+        if not running.machine.cores.has(model):
+            lacking[one.pid] = model
+            while one.parent is not None and one.parent in waiting:  # its ancestors would wait for it
+                one = waiting[one.parent]
+                lacking[one.pid] = model
+    for record in waiting.values():  # parents stand before their children
+        if record.parent in lacking:
+            lacking.setdefault(record.pid, lacking[record.parent])
+    if lacking:
+        log.info("suspended processes whose models are not loaded: %s", lacking)
+    return lacking
 
 
 def _as_its_parent(parent: Process | None, output: OutputFor) -> OutputFor:

@@ -3,10 +3,11 @@
 JSON lines over a socket in HOME/run that only its user may open:
 
     {"call": "ps"}                                 ->  {"ok": [row, ...]}
+    {"call": "cores"}                              ->  {"ok": [core, ...]}, see `Cores.rows`
     {"call": "kill", "pid": 3, "signal": "TERM"}   ->  {"ok": null}
     {"call": "context", "pid": 3}                  ->  {"ok": `window.context`}
     {"call": "hand_in", "pid": 3, "files": {…}}    ->  {"ok": null}; path in the process to path on the host
-    {"call": "ping"}                               ->  {"ok": {"pid", "model", "streams", "window", "way"}}
+    {"call": "ping"}                               ->  {"ok": {"pid", "model", "models", "streams", "window", "way"}}
     anything else                                  ->  {"error": {"code", "message", "hint", "details"}}
 
 Some tell steps before the answer, and end when their client goes away:
@@ -136,6 +137,10 @@ async def _ps(running: Running, exchange: Exchange) -> list[dict[str, Any]]:
     return await running.rows()
 
 
+async def _cores(running: Running, exchange: Exchange) -> list[dict[str, Any]]:
+    return running.machine.cores.rows(running.machine.table.living())
+
+
 async def _kill(running: Running, exchange: Exchange) -> None:
     await running.signal(_pid(exchange), str(exchange.asked["signal"]))
 
@@ -161,7 +166,14 @@ def _pid(exchange: Exchange) -> int:
     return pid
 
 
-CALLS: dict[str, Handler] = {"ping": _ping, "ps": _ps, "kill": _kill, "context": _context, "hand_in": _hand_in}
+CALLS: dict[str, Handler] = {
+    "ping": _ping,
+    "ps": _ps,
+    "cores": _cores,
+    "kill": _kill,
+    "context": _context,
+    "hand_in": _hand_in,
+}
 """Carried out to the end, whether or not their client waits for it."""
 
 STREAMS: dict[str, Handler] = {

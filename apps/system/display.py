@@ -16,9 +16,9 @@ _CONTROLS = {code: None for code in _STEERING if chr(code) not in "\n\t"}
 _UNBOUNDED = 100_000  # columns where nobody looks: what reads it wants its lines whole
 
 _STATES = {"running": "green", "ready": "green", "waiting": "cyan", "stopped": "yellow", "done": "dim", "lost": "red"}
-_COLUMNS = ("pid", "app", "owner", "state", "in", "out", "first", "time", "pages", "faults")
-_WORDS = {"app", "owner", "state"}  # columns whose cells begin at the left
-_SPARED = ("faults", "pages", "first", "in", "out", "owner", "time")  # what a narrow place does without, in this order
+_COLUMNS = ("pid", "app", "core", "owner", "state", "in", "out", "first", "time", "pages", "faults")
+_WORDS = {"app", "core", "owner", "state"}  # columns whose cells begin at the left
+_SPARED = ("faults", "pages", "first", "in", "out", "owner", "core", "time")  # the first goes where there is no room
 _LEAST_APP = 4  # cells of an app's name
 _LEAST_ERROR = 8  # cells of an error; in less it says nothing
 _GAP = 2  # cells between two columns
@@ -78,19 +78,22 @@ def seconds(value: float | None) -> str:
 class ProcessTable:
     """Rows of `ps`. Cells are never cut but an error, which stands last and gets what room there is.
 
-    Where even so the width does not do, whole columns are left out, and at the very last an app's name is cut.
+    The core stands there where there is more than one. Where even so the width does not do, whole columns are left
+    out, and at the very last an app's name is cut.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]], title: str = "") -> None:
         self._title = title
         self._rows = [_cells(row) for row in rows]
+        several = len({row["core"].plain for row in self._rows} - {""}) > 1
+        self._columns = [name for name in _COLUMNS if name != "core" or several]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self._fitting(options.max_width)
 
     def _fitting(self, width: int) -> Table:
-        wide = {name: max([len(name), *(row[name].cell_len for row in self._rows)]) for name in _COLUMNS}
-        shown = [name for name in _COLUMNS if name not in self._left_out(wide, width)]
+        wide = {name: max([len(name), *(row[name].cell_len for row in self._rows)]) for name in self._columns}
+        shown = [name for name in self._columns if name not in self._left_out(wide, width)]
         over = _taken(wide, shown) - width
         if over > 0:
             wide["app"] = max(_LEAST_APP, wide["app"] - over)
@@ -108,11 +111,10 @@ class ProcessTable:
             table.add_row(*(row[name] for name in shown))
         return table
 
-    @staticmethod
-    def _left_out(wide: Mapping[str, int], width: int) -> set[str]:
+    def _left_out(self, wide: Mapping[str, int], width: int) -> set[str]:
         gone: set[str] = set()
         for name in _SPARED:
-            if _taken(wide, [name for name in _COLUMNS if name not in gone]) <= width:
+            if _taken(wide, [name for name in self._columns if name not in gone]) <= width:
                 break
             gone.add(name)
         return gone
@@ -135,7 +137,8 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Text]:
     if took is None and row.get("started"):
         took = (row.get("finished") or time.time()) - row["started"]
     values = {
-        "pid": row["pid"], "app": row["app"], "owner": row["owner"], "state": state, "in": row["tokens_in"],
+        "pid": row["pid"], "app": row["app"], "owner": row["owner"], "state": state,
+        "core": row.get("core") or "", "in": row["tokens_in"],
         "out": row["tokens_out"], "first": seconds(row["first_token_s"]), "time": seconds(took),
         "pages": row["pages"], "faults": row["faults"], "error": row["error"] or "",
     }  # fmt: skip

@@ -63,7 +63,7 @@ class Guest:
         """Start an app there; see `Seat.start`. With ``detach`` it goes on alone, and counts as ended here."""
         asked = self._link.begin(
             "run", app=app, args=given.args, owner=given.owner or user(), priority=given.priority, detach=detach,
-            handed={path: str(file) for path, file in given.handed.items()}, answers=answers(output),
+            handed={path: str(file) for path, file in given.handed.items()}, answers=answers(output), on=given.on,
         )  # fmt: skip
         for place in range(0, len(stdin), PIECE):
             asked.write({"stdin": stdin[place : place + PIECE]})
@@ -216,6 +216,12 @@ async def guest(options: Options) -> AsyncIterator[Guest]:
         await link.close()
 
 
+def _name(options: Options, wanted: str, described: Mapping[str, Any]) -> str:
+    """What a model is called there."""
+    known = wanted == SCRIPTED or wanted in described["models"]
+    return wanted if known else Catalog(options.home.root).name_of(wanted)
+
+
 def _agree(options: Options, described: Mapping[str, Any]) -> None:
     """What was asked for by options must be what runs there; raises `Unavailable`."""
     plain = Options()
@@ -225,12 +231,18 @@ def _agree(options: Options, described: Mapping[str, Any]) -> None:
         if getattr(options, name) != getattr(plain, name)
     }
     if options.model is not None:
-        named = options.model == SCRIPTED or options.model == described["model"]
-        wanted["model"] = options.model if named else Catalog(options.home.root).get(options.model).name
+        wanted["model"] = _name(options, options.model, described)
     for name, value in sorted(wanted.items()):
         if value != described[name]:
             raise Unavailable(
                 f"--{name} {value}: the llmos on {options.home.root} (process {described['pid']}) runs"
                 f" with {described[name]}",
                 hint=f"leave --{name} out, end that llmos, or name another folder with --home",
+            )
+    for name in options.also:
+        if _name(options, name, described) not in described["models"]:
+            raise Unavailable(
+                f"--model {name}: the llmos on {options.home.root} (process {described['pid']}) runs"
+                f" {', '.join(described['models'])}",
+                hint=f"leave --model {name} out, or end that llmos",
             )

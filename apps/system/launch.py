@@ -73,9 +73,11 @@ class Launcher:
         rights: list[str] | None = None,
         priority: Priority | None = None,
         spawned: int | None = None,
+        model: str = "",
     ) -> Process:
-        """Start an app by name; ``output`` becomes the ``here`` of its channel, unless it is one.
+        """Start an app by name, on the core of ``model``, or else on the one that it asks for.
 
+        ``output`` becomes the ``here`` of its channel, unless it is one.
         Raises `NotFound`, and `BadInput` for arguments that do not fit.
         """
         assert self.gate is not None
@@ -97,6 +99,7 @@ class Launcher:
                 args=args,
                 stdin=stdin,
                 handed=handed,
+                model=model or manifest.model,
             )
         if parent is None:
             self._listen(process, channel)

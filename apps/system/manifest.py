@@ -49,6 +49,9 @@ class Manifest(BaseModel):
     summary: Annotated[str, AfterValidator(_words)] = Field(min_length=1, max_length=200)
     rights: Annotated[list[str], AfterValidator(_rights)] = []
     priority: Literal["interactive", "normal", "batch"] = "normal"
+    model: Annotated[str, AfterValidator(_words)] = Field(
+        "", max_length=100, description="a core or a model; none: the default, or that of whoever spawns it"
+    )
     each: str | None = Field(None, description="list argument of which every element gets a process of its own")
     input: bool | None = Field(
         None,

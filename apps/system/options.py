@@ -18,7 +18,8 @@ class Options:
     """The global options of one run of `llmos`."""
 
     home_folder: Path | None = None
-    model: str | None = None
+    model: str | None = None  # None: the default of the catalog
+    also: tuple[str, ...] = ()  # further models, beside the first
     streams: int = 16
     window: int = 4096
     way: str = "exact"

@@ -84,9 +84,9 @@ def _begin(options: Options, said: IO[bytes]) -> subprocess.Popen[bytes]:
 
 def _words(options: Options) -> Sequence[str]:
     """The options as they are typed before a command."""
-    model = ["--model", options.model] if options.model else []
+    models = [word for name in (options.model, *options.also) if name for word in ("--model", name)]
     numbers = ["--streams", str(options.streams), "--window", str(options.window), "--way", options.way]
-    return ["--home", str(options.home.root), *model, *numbers]
+    return ["--home", str(options.home.root), *models, *numbers]
 
 
 def answers(home: Home) -> bool:

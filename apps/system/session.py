@@ -82,8 +82,8 @@ async def _a_moment(home: Home, held: HomeHeld, limit: float) -> None:
 async def _own(options: Options, stack: AsyncExitStack) -> Running:
     with preparing() as on_progress:
         booting = boot(
-            options.home, model=options.model, streams=options.streams, window=options.window, way=options.way,
-            engine=_scripted(options), serves=True, on_progress=on_progress,
+            options.home, model=options.model, also=options.also, streams=options.streams, window=options.window,
+            way=options.way, engine=_scripted(options), serves=True, on_progress=on_progress,
         )  # fmt: skip
         return await stack.enter_async_context(booting)
 

@@ -17,7 +17,7 @@ Faults of memory and of the disk are translated here; arguments that a service d
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,6 +57,7 @@ class Stores:
     files: FileStore
     new_pid: Callable[[], int]  # a pid that was never used in this home
     model: str | None = None  # the name of the model that computes, where one does
+    models: Collection[str] = ()  # of all cores
 
     @cached_property
     def library(self) -> Library:
@@ -97,7 +98,8 @@ SERVICES: dict[str, Service] = {
 def stores_of(running: Running) -> Stores:
     """Those of the llmos in this program."""
     parts, new_pid = running.machine.parts, running.machine.table.new_pid
-    return Stores(running.home, parts.database, parts.recall, parts.files, new_pid, running.model)
+    cores = [core.name for core in running.machine.cores]
+    return Stores(running.home, parts.database, parts.recall, parts.files, new_pid, running.model, cores)
 
 
 @contextmanager

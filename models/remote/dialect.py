@@ -9,29 +9,12 @@ from typing import Any
 
 from ..engine import Sampling
 from ..faults import Refused
+from ..shape import Shape
 from .place import Place
-from .shapes import sentences_grammar
+from .sentences import sentences_grammar
 
 _SAMPLES = ("llama-server", "vllm", "llmos")  # take more of how a token is drawn than OpenAI's protocol has
 _GOES_ON = ("llama-server", "vllm", "ollama")  # let the last message be the beginning of the answer
-
-
-@dataclass(frozen=True)
-class Sentences:
-    """From ``least`` to ``most`` of these texts, in this order, none twice, a space between them."""
-
-    texts: tuple[str, ...]
-    least: int = 1
-    most: int = 1
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What an answer must look like; at most one of these."""
-
-    grammar: str | None = None
-    schema: dict[str, Any] | None = None
-    sentences: Sentences | None = None
 
 
 @dataclass(frozen=True)

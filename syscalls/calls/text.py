@@ -73,7 +73,7 @@ class Chosen(Reply):
 
     index: int
     option: str
-    scores: list[float] = Field(description="natural logarithms, in the order of the options")
+    scores: list[float] = Field(description="natural logarithms, in the order of the options; none on a remote core")
     tokens_in: int
 
 

@@ -21,7 +21,9 @@ def counting(prompt: str) -> str:
 def process(pid: int = 1, *, owner: str = "me", priority=Priority.NORMAL, limits=None) -> Process:
     limits = limits or Limits()
     nothing = SimpleNamespace()
-    return Process(pid, "test", owner, frozenset(), Account(limits), limits, priority, nothing, nothing, nothing)
+    return Process(
+        pid, "test", owner, frozenset(), Account(limits), limits, priority, nothing, nothing, nothing, core=nothing
+    )
 
 
 @pytest.fixture

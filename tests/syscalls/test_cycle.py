@@ -122,6 +122,6 @@ async def test_what_a_result_says_in_control_tokens_stays_plain_text(boot_with):
 
     await bench.run(main)
     # In the scripted engine control tokens are single tokens of their own: the data's must not be among them.
-    tokens = bench.machine.parts.prompts.tokens([("user", evil)])
-    plain = bench.machine.parts.prompts.tokens([("user", "")])
+    tokens = bench.machine.cores.local.prompts.tokens([("user", evil)])
+    plain = bench.machine.cores.local.prompts.tokens([("user", "")])
     assert sum(t >= 256 for t in tokens) == sum(t >= 256 for t in plain)

@@ -45,7 +45,7 @@ async def test_pages_of_a_living_process(served):
     served.machine.table.get(process.pid).context.add("user", "remember this")
     view = await asyncio.to_thread(pages_of, served.home, process.pid)
     assert [page["text"] for page in view["pages"]] == ["remember this"]
-    assert view["window"] == served.machine.parts.engine.info.window
+    assert view["window"] == served.machine.cores.local.engine.info.window
     await asyncio.to_thread(send_signal, served.home, process.pid, "KILL")
     with pytest.raises(BadInput, match="has ended"):
         await asyncio.to_thread(pages_of, served.home, process.pid)
