@@ -19,6 +19,7 @@ from . import gguf
 from .disk import replace_text, writing
 from .faults import Damaged, ModelFault, NoSuchModel, Unsupported
 from .remote.listed import Remotes
+from .remote.place import Place
 
 EMBEDDED = "smollm2-135m"
 SHIPPED = "shipped"  # stands for the static embedder of llmos, which is no GGUF file
@@ -157,6 +158,13 @@ class Catalog:
     def prefer(self, name: str) -> None:
         """Make a model the default by its name, also a remote one, from the next start on."""
         self._write(self._read().model_copy(update={"default": name}))
+
+    def remove_remote(self, name: str) -> Place:
+        """Take a remote model off its list. Raises `NoSuchModel`."""
+        place = self.remotes.remove(name)
+        if self.default == name:
+            self.prefer(EMBEDDED)
+        return place
 
     @property
     def chosen_embedder(self) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ... import __version__
-from . import cli_apps, cli_files, cli_keep, cli_machine, cli_memory, cli_models, cli_processes
+from . import cli_apps, cli_files, cli_keep, cli_machine, cli_memory, cli_models, cli_processes, cli_remotes
 from .options import Options
 
 EPILOG = """
@@ -36,6 +36,7 @@ app.command()(cli_processes.resume)
 app.command()(cli_processes.checkpoint)
 app.command()(cli_processes.restore)
 app.command()(cli_processes.top)
+app.command()(cli_remotes.cores)
 app.command("exec", context_settings={"allow_interspersed_args": False})(cli_machine.execute)
 app.command()(cli_machine.doctor)
 app.command()(cli_machine.demo)

@@ -1,6 +1,5 @@
 """`llmos model`: which models there are, and which one is the processor."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,10 +19,11 @@ def list_(context: typer.Context, as_json: Annotated[bool, _AS_JSON] = False) ->
     from ...models.catalog import Catalog
     from .display import out, print_json, rows_table
 
-    entries = Catalog(context.obj.home.root).listing()
+    catalog = Catalog(context.obj.home.root)
+    entries, places, default = catalog.listing(), catalog.remotes.listing(), catalog.default
     if as_json:
-        for entry in entries:
-            print_json(entry.model_dump(mode="json"))
+        for one in (*entries, *places):
+            print_json(one.model_dump(mode="json"))
         return
     rows = [
         (
@@ -31,7 +31,7 @@ def list_(context: typer.Context, as_json: Annotated[bool, _AS_JSON] = False) ->
             e.context, e.source,
         )
         for e in entries
-    ]  # fmt: skip
+    ] + [("*" if p.name == default else "", p.name, p.kind, "", "", p.window, p.url) for p in places]  # fmt: skip
     out().print(rows_table(("", "name", "format", "size", "weights", "context", "source"), rows))
 
 
@@ -39,8 +39,12 @@ def list_(context: typer.Context, as_json: Annotated[bool, _AS_JSON] = False) ->
 def info(context: typer.Context, name: str, as_json: Annotated[bool, _AS_JSON] = False) -> None:
     """What a model is, and how far it can be trusted to write freely."""
     from ...models.catalog import Catalog
+    from .cli_remotes import show
     from .display import out, print_json
 
+    if (place := Catalog(context.obj.home.root).remotes.get(name)) is not None:
+        show(place, as_json=as_json)
+        return
     entry = Catalog(context.obj.home.root).get(name)
     if as_json:
         print_json(entry.model_dump(mode="json"))
@@ -98,19 +102,38 @@ def pull(
 @app.command()
 def add(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A GGUF file; it stays where it is.", metavar="FILE")],
+    file: Annotated[str, typer.Argument(help="A GGUF file, which stays where it is; with --url a name.")],
     name: Annotated[str, typer.Option(help="What to call it; else after its file.")] = "",
+    url: Annotated[str, typer.Option(help="A server's /v1: vLLM, llama-server, Ollama, llmos, …")] = "",
+    remote_model: Annotated[str, typer.Option(help="Which of the server's models, where it has several.")] = "",
+    key_env: Annotated[str, typer.Option(help="The environment variable that holds the server's key.")] = "",
+    window: Annotated[
+        int | None, typer.Option(min=256, help="Tokens of prompt and answer; else as the server says.")
+    ] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=1024, help="Requests under way there at a time.")] = 8,
+    first_token: Annotated[float, typer.Option(min=0.1, help="Seconds until the first token.")] = 120.0,
+    between: Annotated[float, typer.Option(min=0.1, help="Seconds from one token to the next.")] = 30.0,
 ) -> None:
-    """List a model file of yours."""
+    """List a model file of yours, or a model behind a server: llmos model add NAME --url http://HOST:PORT/v1."""
+    from pathlib import Path
+
     from ...kernel.errors import BadInput
     from ...models.catalog import Catalog
     from .display import out
     from .handin import expanded, there
 
-    file = expanded(file)
-    if there(file) and not file.is_file():
-        raise BadInput(f"{file} is no regular file", hint="name a GGUF file")
-    entry = Catalog(context.obj.home.create().root).add(file, name=name)
+    if url:
+        from .cli_remotes import add_remote
+
+        add_remote(
+            context.obj.home.create().root, name or file, url, model=remote_model, key_env=key_env, window=window or 0,
+            parallel=parallel, first_token_s=first_token, between_s=between,
+        )  # fmt: skip
+        return
+    path = expanded(Path(file))
+    if there(path) and not path.is_file():
+        raise BadInput(f"{path} is no regular file", hint="name a GGUF file, or a server with --url")
+    entry = Catalog(context.obj.home.create().root).add(path, name=name)
     out().print(f"{entry}; {_use_of(entry)}", markup=False)
 
 
@@ -120,7 +143,11 @@ def use(context: typer.Context, name: str) -> None:
     from ...models.catalog import Catalog
     from .display import out
 
-    out().print(f"{Catalog(context.obj.home.create().root).use(name)} is in use", markup=False)
+    catalog = Catalog(context.obj.home.create().root)
+    place = catalog.remotes.get(name)
+    if place is not None:
+        catalog.prefer(name)
+    out().print(f"{place or catalog.use(name)} is in use", markup=False)
 
 
 @app.command()
@@ -129,6 +156,10 @@ def remove(context: typer.Context, name: str) -> None:
     from ...models.catalog import Catalog
     from .display import out
 
-    entry = Catalog(context.obj.home.create().root).remove(name)
+    catalog = Catalog(context.obj.home.create().root)
+    if catalog.remotes.get(name) is not None:
+        out().print(f"{catalog.remove_remote(name).name} is removed; its server stays as it is", markup=False)
+        return
+    entry = catalog.remove(name)
     kept = "" if entry.source == "pulled" else f"; {entry.path} stays"
     out().print(f"{entry.name} is removed{kept}", markup=False)

@@ -20,6 +20,8 @@ from ...kernel.errors import OSFault
 from ...kernel.sandbox import probe
 from ...kernel.translate import translate, translated
 from ...memory.salvage import flaws, salvage
+from ...models.remote.place import Place
+from .client import ask
 from .display import clean, out, print_json
 from .ending import held_back
 from .home import Home, HomeLock
@@ -47,7 +49,9 @@ def examine(options: Options) -> Iterator[Check]:
     looks: list[Callable[[Home], Check]] = [_processor, _memory, _disk, _python, _database, _llama, _home]
     for look in looks:
         yield look(options.home)
-    yield _model(options)
+    for name in (options.model, *options.also):
+        yield _model(options, name)
+    yield from _resting(options.home)
     yield _embedder(options)
     yield _chroma()
     yield from _sandbox()
@@ -151,15 +155,44 @@ def _home(home: Home) -> Check:
     return Check("home", "ok", f"{home.root}, writable, held by nobody")
 
 
-def _model(options: Options) -> Check:
+def _model(options: Options, name: str | None) -> Check:
     from ...models.catalog import Catalog
     from ...models.faults import ModelFault
 
+    catalog = Catalog(options.home.root)
     try:
-        entry = Catalog(options.home.root).get(options.model)
+        if (place := catalog.remotes.get(name or catalog.default)) is not None:
+            return _remote(place)
+        entry = catalog.get(name)
     except ModelFault as fault:
         return Check("model", "missing", fault.message, fault.hint)
     return Check("model", "ok", str(entry))
+
+
+def _remote(place: Place) -> Check:
+    """Ask its server."""
+    from ...models.faults import ModelFault
+    from ...models.remote.looking import look
+
+    try:
+        found = asyncio.run(look(place, model=place.model))
+    except ModelFault as fault:
+        return Check("model", "missing", f"{place}: {fault.message}", fault.hint)
+    if found.window < place.window:
+        detail = f"{place}: it gives {found.window} tokens, and {place.window} are written down"
+        return Check("model", "warn", detail, f"llmos model add {place.name} --url {place.url}")
+    return Check("model", "ok", f"{place}, {found.window} tokens")
+
+
+def _resting(home: Home) -> Iterator[Check]:
+    """Servers that the llmos which runs on the home leaves alone, since they kept failing."""
+    try:
+        cores = ask(home, "cores")
+    except OSFault:
+        return
+    for core in cores:
+        if core["kind"] == "remote" and core["state"] != "closed":
+            yield Check(f"core: {core['name']}", "warn", core["state"], "llmos tries it again by itself")
 
 
 def _embedder(options: Options) -> Check:
