@@ -23,7 +23,8 @@ from .describe import Description, Kind, Taken
 from .display import one_line
 from .handin import Basket
 
-OURS = ("json", "help", "owner", "priority", "on", "detach")  # options that every app's command line has from llmos
+# options that every app's command line has from llmos
+OURS = ("json", "help", "owner", "priority", "adapter", "on", "detach")
 
 _TYPES: dict[Kind, type] = {"text": str, "integer": int, "number": float, "flag": bool, "json": str}
 _METAVARS: dict[Kind, str] = {"text": "TEXT", "integer": "NUMBER", "number": "NUMBER", "flag": "", "json": "JSON"}
@@ -40,6 +41,7 @@ class Given:
     json: bool = False
     owner: str | None = None
     priority: str | None = None
+    adapter: str | None = None
     on: str = ""  # a core or a model; none: as the app says
     detach: bool = False
 
@@ -68,7 +70,7 @@ class Given:
             Given(
                 {**self.args, str(each): [element]},
                 {**shared, **({element: self.groups[element]} if element in self.groups else {})},
-                self.json, self.owner, self.priority, self.on, self.detach,
+                self.json, self.owner, self.priority, self.adapter, self.on, self.detach,
             )
             for element in elements
         ]  # fmt: skip
@@ -97,7 +99,9 @@ def parse(description: Description, words: Sequence[str], *, program: str, folde
     args = {name: _value(one, value, basket) for name, (one, value) in values.items() if value not in (None, [])}
     if seen["owner"] is not None and not _OWNER.fullmatch(seen["owner"]):
         raise BadInput(f"--owner: {seen['owner']!r} is no name", hint="letters, digits, and . _ @ - within")
-    return Given(args, basket.groups, seen["json"], seen["owner"], seen["priority"], seen["on"], seen["detach"])
+    return Given(
+        args, basket.groups, seen["json"], seen["owner"], seen["priority"], seen["adapter"], seen["on"], seen["detach"]
+    )  # fmt: skip
 
 
 def words_of(wrong: typer.TyperException) -> str:
@@ -163,6 +167,10 @@ def _our_parameters() -> list[inspect.Parameter]:
     as_json = typer.Option("--json", help="Print the result as JSON and nothing else.", rich_help_panel=_PANEL)
     owner = typer.Option("--owner", help="Whose process it is; owners share no memory.", rich_help_panel=_PANEL)
     priority = typer.Option("--priority", help="Before or behind others.", rich_help_panel=_PANEL)
+    adapter = typer.Option(
+        "--adapter", help="The LoRA its model works with: NAME, NAME@SCALE, or '' for none.", metavar="NAME",
+        rich_help_panel=_PANEL,
+    )  # fmt: skip
     on = typer.Option("--on", help="The model it runs on, of those loaded.", metavar="NAME", rich_help_panel=_PANEL)
     detach = typer.Option("--detach", help="Let it run in the background; says its pid.", rich_help_panel=_PANEL)
     classes = Literal["interactive", "normal", "batch"]
@@ -170,6 +178,7 @@ def _our_parameters() -> list[inspect.Parameter]:
         _keyword("json", Annotated[bool, as_json], False),
         _keyword("owner", Annotated[str | None, owner], None),
         _keyword("priority", Annotated[classes | None, priority], None),
+        _keyword("adapter", Annotated[str | None, adapter], None),
         _keyword("on", Annotated[str, on], ""),
         _keyword("detach", Annotated[bool, detach], False),
     ]

@@ -8,13 +8,16 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ...kernel.adapters import Adapter
 from ...kernel.errors import BadInput
 from ...kernel.machine import QUOTA, Machine, Parts
 from ...kernel.process import Output, Priority, Process, Signal
 from ...kernel.sandbox import Sandbox
+from ...kernel.shelf import Shelf
 from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.embedder import Embedder
@@ -24,6 +27,7 @@ from ...memory.journal import Journal
 from ...memory.recall import Recall
 from ...memory.records import Record, Records, forget_the_dead
 from ...memory.salvage import mend
+from ...models.adapters import Adapters
 from ...models.engine import Engine
 from ...syscalls.audit import Audit
 from ...syscalls.gate import Gate
@@ -40,6 +44,7 @@ from .loading import Far, Loaded, Wanted, cores_of, ready_made
 from .options import user
 from .registry import Registry
 from .seat import Row, Started
+from .settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -74,18 +79,19 @@ class Running:
         """Start an app with what a command line gave; see `Seat.start`."""
         return self.launcher.launch(
             app, given.args, owner=given.owner or user(), output=output, stdin=stdin, handed=given.handed,
-            priority=Priority[given.priority.upper()] if given.priority else None, model=given.on,
+            priority=Priority[given.priority.upper()] if given.priority else None, adapter=given.adapter, model=given.on,
         )  # fmt: skip
 
     async def signal(self, pid: int, signal: str) -> None:
         """Send a signal by name; see `Seat.signal`."""
         if signal.upper() not in Signal.__members__:
             raise BadInput(f"no signal {signal!r}", hint=f"signals are {', '.join(Signal.__members__)}")
-        here = {process.pid for process in self.machine.table if not process.suspended}
-        if pid not in here:
+        process = self.machine.table.find(pid)
+        if process is None or process.suspended:
+            here = {one.pid for one in self.machine.table if not one.suspended}
             end_suspended(self.machine.parts.records, self.machine.parts.journal, here, pid, signal)
             return
-        if not self.machine.table.get(pid).alive:
+        if not process.alive:
             raise BadInput(f"process {pid} has ended", hint="llmos ps lists those that live")
         await self.machine.signal(pid, Signal[signal.upper()])
 
@@ -108,6 +114,10 @@ class Running:
     async def rows(self) -> list[Row]:
         """The process table since boot."""
         return self.machine.snapshot()
+
+    async def meters(self) -> Row:
+        """See `Seat.meters`."""
+        return dict(self.machine.scheduler.meters())
 
     def pids(self, *, ended: bool = False) -> list[int]:
         """Processes that live, or also those that have ended since boot."""
@@ -138,7 +148,7 @@ async def boot(
     also: Sequence[str | Engine] = (),
     streams: int = 16,
     window: int = 4096,
-    way: str = "exact",
+    way: str | None = None,
     engine: Engine | None = None,
     serves: bool = False,
     on_progress: OnProgress | None = None,
@@ -146,13 +156,14 @@ async def boot(
     """A machine on this home until the block is left; holds the home's lock.
 
     ``model`` is a name of the catalog or a file (None: the default) and computes where a process asks for nothing
-    else, ``also`` are further ones; ``engine`` stands in for ``model``: tests give a scripted one. ``on_progress`` is
-    told what is being done and how far it is (0 to 1). ``serves`` promises to others that find the home held that
-    `control.serve` follows.
+    else, ``also`` are further ones; ``engine`` stands in for ``model``: tests give a scripted one. ``way`` is one of
+    the engine's (None: as the model was tuned, else exact). ``on_progress`` is told what is being done and how far it
+    is (0 to 1). ``serves`` promises to others that find the home held that `control.serve` follows.
     """
     with ExitStack() as undo:
         home.create()
         undo.enter_context(HomeLock(home, serves=serves))
+        states = settings(home).states
         with translated():
             with held_back():
                 database = Database(home.database, progress=on_progress or silent)
@@ -167,9 +178,13 @@ async def boot(
             undo.callback(journal.close)
             embedder, recall, files = undo.enter_context(remembered(home, database, on_progress or silent))
         parts = Parts(
-            home.root, cores_of(loaded), database, journal, Records(database), recall, embedder, Sandbox(), files
-        )
+            home.root, cores_of(loaded, home, states), database, journal, Records(database), recall, embedder,
+            Sandbox(), files,
+        )  # fmt: skip
         machine = Machine(parts)
+        with translated():
+            listed = Adapters(home.root).listing(engine.info.name)
+        machine.adapters = {entry.name: Adapter(entry.path, 1.0, entry.sha256) for entry in listed}
         audit, tools = Audit(home.root / "audit.jsonl"), Toolbox()
         undo.callback(audit.close)
         launcher = Launcher(machine, Registry(home))

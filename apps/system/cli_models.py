@@ -4,12 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import cli_tune
+
 if TYPE_CHECKING:
     from rich.console import Group
 
     from ...models.catalog import Entry
 
 app = typer.Typer(help="List, fetch, add and choose models.", no_args_is_help=True)
+app.command()(cli_tune.tune)
+app.command()(cli_tune.perplexity)
 _AS_JSON = typer.Option("--json", help="Print JSON and nothing else.")
 
 
@@ -41,6 +45,7 @@ def info(context: typer.Context, name: str, as_json: Annotated[bool, _AS_JSON] =
     from ...models.catalog import Catalog
     from .cli_remotes import show
     from .display import out, print_json
+    from .tuned import tuned_words
 
     if (place := Catalog(context.obj.home.root).remotes.get(name)) is not None:
         show(place, as_json=as_json)
@@ -49,10 +54,10 @@ def info(context: typer.Context, name: str, as_json: Annotated[bool, _AS_JSON] =
     if as_json:
         print_json(entry.model_dump(mode="json"))
     else:
-        out().print(_card(entry))
+        out().print(_card(entry, tuned_words(context.obj.home.root, entry)))
 
 
-def _card(entry: "Entry") -> "Group":
+def _card(entry: "Entry", tuned: str) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
@@ -63,6 +68,7 @@ def _card(entry: "Entry") -> "Group":
         ("weights", f"{entry.card.parameters:,} as {entry.format}, {entry.size / 2**20:.0f} MiB"),
         ("architecture", entry.architecture), ("context", f"{entry.context} tokens"),
         ("licence", entry.card.licence or "not said in the file"), ("trust", entry.card.trust),
+        ("tuned", tuned),
     ]  # fmt: skip
     table = rows_table(("", ""), facts)
     table.show_header = False

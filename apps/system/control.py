@@ -35,6 +35,7 @@ from . import hosting, stores
 from .boot import Running
 from .client import SOCKET, short_path
 from .exchange import LARGEST, Exchange, decoded
+from .replaying import replay
 from .window import context
 
 PATIENCE = 2.0
@@ -141,6 +142,10 @@ async def _cores(running: Running, exchange: Exchange) -> list[dict[str, Any]]:
     return running.machine.cores.rows(running.machine.table.living())
 
 
+async def _meters(running: Running, exchange: Exchange) -> dict[str, Any]:
+    return await running.meters()
+
+
 async def _kill(running: Running, exchange: Exchange) -> None:
     await running.signal(_pid(exchange), str(exchange.asked["signal"]))
 
@@ -159,6 +164,19 @@ async def _hand_in(running: Running, exchange: Exchange) -> None:
     await running.hand_in(process, {path: Path(file) for path, file in dict(exchange.asked["files"]).items()})
 
 
+async def _replay(running: Running, exchange: Exchange) -> dict[str, Any]:
+    telling: set[asyncio.Future[None]] = set()
+
+    def on_share(share: float) -> None:
+        step = asyncio.ensure_future(exchange.step({"share": share}))
+        telling.add(step)
+        step.add_done_callback(telling.discard)
+
+    told = await replay(running, _pid(exchange), on_share)
+    await asyncio.gather(*telling)
+    return told
+
+
 def _pid(exchange: Exchange) -> int:
     pid = exchange.asked["pid"]
     if not isinstance(pid, int):
@@ -167,13 +185,9 @@ def _pid(exchange: Exchange) -> int:
 
 
 CALLS: dict[str, Handler] = {
-    "ping": _ping,
-    "ps": _ps,
-    "cores": _cores,
-    "kill": _kill,
-    "context": _context,
+    "ping": _ping, "ps": _ps, "cores": _cores, "meters": _meters, "kill": _kill, "context": _context,
     "hand_in": _hand_in,
-}
+}  # fmt: skip
 """Carried out to the end, whether or not their client waits for it."""
 
 STREAMS: dict[str, Handler] = {
@@ -181,10 +195,11 @@ STREAMS: dict[str, Handler] = {
     "run": hosting.run,
     "attach": hosting.attach,
     "resume": hosting.resume,
+    "replay": _replay,
 }
 """Broken off when their client goes away."""
 
-HOSTED = {"run", "resume"}
+HOSTED = {"run", "resume", "replay"}
 """A llmos that ends waits for these first."""
 
 

@@ -52,6 +52,8 @@ class Manifest(BaseModel):
     model: Annotated[str, AfterValidator(_words)] = Field(
         "", max_length=100, description="a core or a model; none: the default, or that of whoever spawns it"
     )
+    adapter: str = Field("", description="the LoRA its model works with, a name of llmos model adapter list")
+    adapter_scale: float | None = Field(None, description="how much the adapter counts; not said: 1")
     each: str | None = Field(None, description="list argument of which every element gets a process of its own")
     input: bool | None = Field(
         None,
@@ -60,6 +62,12 @@ class Manifest(BaseModel):
     )
     isolated: bool = Field(False, description="a child process even when shipped; other apps always are one")
     limits: Annotated[Limits, BeforeValidator(_limits)] = Limits()
+
+    @property
+    def adapting(self) -> str:
+        """Its adapter with the scale that it asks for, as `Machine.adapter` takes it; "" for none."""
+        scale = "" if self.adapter_scale is None else f"@{self.adapter_scale:g}"
+        return self.adapter and self.adapter + scale
 
 
 def read_manifest(folder: Path) -> Manifest:
