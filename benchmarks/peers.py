@@ -45,7 +45,7 @@ def main() -> None:
         print(f"run {done + 1} of {given.runs * len(peers)}: {name}", flush=True)
 
     room = Room(given.model, given.streams, given.context)
-    found = asyncio.run(alternate(peers, room, job, given.runs, on_run))
+    found = asyncio.run(alternate([(peer, room) for peer in peers], job, given.runs, on_run))
     told = side_by_side(found, peers[0].name)
     for name, figures in told.items():
         print(f"\n{name}\n{lines(figures)}")

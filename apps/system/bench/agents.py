@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .client import Answer, Message, Refused, Target, chat
+from .client import FAILS, Answer, Message, Target, chat
 from .numbers import Figures, quantile
 
 RULES = (
@@ -142,6 +142,6 @@ async def _ask(
     """The answer; None where there is none, which is noted."""
     try:
         return await chat(target, messages, most, **fields)
-    except (Refused, OSError, EOFError, TimeoutError, ValueError) as wrong:
+    except FAILS as wrong:
         measured.errors.append(f"{who}: {wrong or type(wrong).__name__}")
         return None

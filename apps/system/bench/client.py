@@ -7,10 +7,11 @@ the server that it measures, and a general HTTP client takes several times as lo
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +30,10 @@ class Refused(Exception):
         self.status = status
 
 
+FAILS = (Refused, OSError, EOFError, TimeoutError, ValueError)
+"""What can go wrong with a request: refused, cut off, too late, or no proper answer."""
+
+
 @dataclass(frozen=True)
 class Target:
     """Where requests go: the base URL that ends in ``/v1``, the model to name, and a key if one is needed."""
@@ -40,12 +45,11 @@ class Target:
 
 @dataclass
 class Answer:
-    """What came, and when. Seconds count from before the connection was made."""
+    """What came, and when: seconds from before the connection was made, at ``begun`` by `time.perf_counter`."""
 
-    first: float | None = None  # seconds until the first piece of text
-    total: float = 0.0
-    gap: float = 0.0  # the longest time between two pieces
-    pieces: int = 0
+    begun: float
+    seconds: float = 0.0  # in all
+    times: list[float] = field(default_factory=list)  # of each piece of text
     texts: list[str] = field(default_factory=list)
     prompt: int = 0  # tokens of the prompt, as the server counts
     cached: int = 0  # of these, taken from what the server had
@@ -59,7 +63,17 @@ class Answer:
     @property
     def tokens(self) -> int:
         """Tokens of the answer; pieces where the server does not count."""
-        return self.written or self.pieces
+        return self.written or len(self.texts)
+
+    @property
+    def first(self) -> float | None:
+        """Seconds until the first piece of text; None where none came."""
+        return self.times[0] if self.times else None
+
+    @property
+    def gap(self) -> float:
+        """The longest time between two pieces."""
+        return max((b - a for a, b in itertools.pairwise(self.times)), default=0.0)
 
     def note(self, event: Mapping[str, Any], now: float) -> None:
         """Take in one event that came ``now`` seconds after the request."""
@@ -68,27 +82,28 @@ class Answer:
             self.cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
         for choice in event.get("choices") or ():
             if piece := (choice.get("delta") or {}).get("content"):
-                if self.first is None:
-                    self.first = now
-                else:
-                    self.gap = max(self.gap, now - self.total)
-                self.total, self.pieces = now, self.pieces + 1
+                self.times.append(now)
                 self.texts.append(piece)
 
 
-async def chat(target: Target, messages: Sequence[Message], most: int, **fields: Any) -> Answer:
-    """Ask for exactly ``most`` tokens, greedily; raises `Refused`, `OSError` or `TimeoutError`."""
+async def chat(
+    target: Target, messages: Sequence[Message], most: int, *, on_piece: Callable[[Answer], None] | None = None,
+    **fields: Any,
+) -> Answer:  # fmt: skip
+    """Ask for exactly ``most`` tokens, greedily, unless ``fields`` say otherwise; raises one of `FAILS`."""
     body = {
         "messages": messages, "max_tokens": most, "temperature": 0, "ignore_eos": True, "stream": True,
         "stream_options": {"include_usage": True}, **fields,
     }  # fmt: skip
     if target.model:
         body["model"] = target.model
-    answer, begun = Answer(), time.perf_counter()
+    answer = Answer(time.perf_counter())
     async with asyncio.timeout(PATIENCE):
         async for event in _events(target, "/chat/completions", body):
-            answer.note(event, time.perf_counter() - begun)
-    answer.total = time.perf_counter() - begun
+            answer.note(event, time.perf_counter() - answer.begun)
+            if on_piece is not None and answer.times:
+                on_piece(answer)
+    answer.seconds = time.perf_counter() - answer.begun
     return answer
 
 

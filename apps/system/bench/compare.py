@@ -16,12 +16,12 @@ OnRun = Callable[[str, int], None]
 
 
 async def alternate(
-    peers: Sequence[Peer], room: Room, job: Job, runs: int, on_run: OnRun = lambda name, done: None
+    peers: Sequence[tuple[Peer, Room]], job: Job, runs: int, on_run: OnRun = lambda name, done: None
 ) -> dict[str, list[Figures]]:
-    """The figures of every run by peer: A B A B … with ``runs`` of each."""
-    found: dict[str, list[Figures]] = {peer.name: [] for peer in peers}
+    """The figures of every run by peer, each with its room: A B A B … with ``runs`` of each."""
+    found: dict[str, list[Figures]] = {peer.name: [] for peer, _ in peers}
     for turn in range(runs):
-        for place, peer in enumerate(peers):
+        for place, (peer, room) in enumerate(peers):
             on_run(peer.name, turn * len(peers) + place)
             async with serving(peer, room) as target:
                 found[peer.name].append(await job(target))
