@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any, TypeVar
 
 from ..memory.context import Context
@@ -22,6 +23,7 @@ from ..memory.recall import Recall
 from ..memory.records import Records
 from ..memory.rendering import Measure
 from ..models.engine import Engine
+from .adapters import Adapter, named
 from .errors import AppFailed, LimitExceeded, NotFound, OSFault, Terminated, Unavailable
 from .files import ProcessFiles
 from .limits import Account, Limits
@@ -31,6 +33,7 @@ from .prompts import Prompts
 from .replay import diverged
 from .sandbox import Sandbox
 from .scheduler import Scheduler
+from .shelf import Shelf
 from .signals import deliver
 from .translate import translate
 
@@ -57,6 +60,8 @@ class Parts:
     embedder: Embedder
     sandbox: Sandbox
     files: FileStore
+    shelf: Shelf | None = None  # for states that are in no stream; None: in memory alone
+    identity: dict[str, str] = field(default_factory=dict)  # what else decides on tokens: the model's sum, versions
 
 
 @dataclass
@@ -67,10 +72,11 @@ class Machine:
     table: ProcessTable = field(init=False)
     scheduler: Scheduler = field(init=False)
     pages: PageIndex = field(init=False)  # finds those that are out
+    adapters: dict[str, Adapter] = field(default_factory=dict)  # by name
 
     def __post_init__(self) -> None:
         self.table = ProcessTable(self.parts.records.next_pid())
-        self.scheduler = Scheduler(self.parts.engine)
+        self.scheduler = Scheduler(self.parts.engine, shelf=self.parts.shelf)
         self.pages = PageIndex(self.parts.database, self.parts.embedder)
         self._lives: set[asyncio.Task[None]] = set()
         self.closing = False  # nothing begins any more
@@ -92,13 +98,18 @@ class Machine:
         args: Mapping[str, Any] | None = None,
         stdin: str = "",
         handed: Mapping[str, Path] | None = None,
+        adapter: str = "",
+        replays: int | None = None,
     ) -> Process:
         """Start a process; its files are handed in, and its record is on disk, before its first instruction.
 
-        ``spawned`` is the number of the parent's call in its journal.
+        ``spawned`` is the number of the parent's call in its journal. A process that ``replays`` another has no life
+        of its own: it does not come back. Raises `NotFound` where there is no such ``adapter``.
         """
         if self.closing:
             raise Unavailable("llmos is shutting down")
+        if adapter:
+            self.adapter(adapter)
         if parent is not None:
             parent.account.charge("children", 1)
         pid = self.table.new_pid()
@@ -107,18 +118,41 @@ class Machine:
         process = Process(
             pid, app, owner, rights, account, limits, priority, output, Context(*self.window(pid)), files,
             parent=parent.pid if parent else None, spawned=spawned, args=dict(args or {}), stdin=stdin,
+            adapter=adapter, replays=replays,
             came_back=parent is not None and parent.came_back,
         )  # fmt: skip
         self.begin(process, body, self._entering(process))
         return process
 
     def _entering(self, process: Process) -> Write:
-        return self.parts.records.entering(
+        # A replay stands among those that have ended, so that nothing lets it go on as if it were one of them.
+        over = {} if process.replays is None else {"finished": process.started_at}
+        entering = self.parts.records.entering(
             process.pid, parent=process.parent, owner=process.owner, app=process.app, args=process.args,
             priority=process.priority.name.lower(), started=process.started_at, rights=sorted(process.rights),
             limits=process.limits.to_dict(), stdin=process.stdin, handed=process.files.handed(),
-            model=self.parts.engine.info.name, spawned=process.spawned,
+            model=self.parts.engine.info.name, spawned=process.spawned, **over,
         )  # fmt: skip
+        marked = {} if process.replays is None else {"replays": process.replays}
+        conditions = self.parts.records.running_on(process.pid, self.conditions(process.adapter) | marked)
+
+        def write(connection: Connection) -> None:
+            entering(connection)
+            conditions(connection)
+
+        return write
+
+    def adapter(self, name: str) -> Adapter:
+        """An adapter as a process names it; raises as `adapters.named`."""
+        return named(name, self.adapters, self.parts.engine)
+
+    def conditions(self, adapter: str) -> dict[str, Any]:
+        """All that decides on a process's tokens besides the process itself, in plain values."""
+        info, found = self.parts.engine.info, self.adapter(adapter) if adapter else None
+        return {
+            "model": info.name, "way": info.way, "window": info.window, **self.parts.identity, "adapter": adapter,
+            **({"adapter_sha256": found.sha256, "adapter_scale": found.scale} if found else {}),
+        }  # fmt: skip
 
     def begin(self, process: Process, body: Body, entering: Write) -> None:
         """Let a process run; ``entering`` is on disk before its first instruction."""
@@ -217,6 +251,7 @@ class Machine:
         finally:
             process.account.charge("pages", -process.usage.pages)
             process.settle(State.DONE)
+            self.table.finished(process)
             process.ended.set()
 
     def _final(self, process: Process) -> dict[str, Any]:

@@ -51,7 +51,11 @@ class Placing:
         """
         streams = self._streams
         source: Holder | None
+        if work.shelved not in streams.kept:  # somebody who began from its state found that lost
+            work.shelved = None
         source, length = (work.shelved, 0) if work.shelved is not None else streams.best(work) or (None, 0)
+        if work.shelved is None:
+            streams.count(len(work.prompt), length)
         stream = streams.free(keep=source)
         if stream is None:
             stream = self._swap_out(victim or self._stopped(), moves)

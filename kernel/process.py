@@ -83,6 +83,8 @@ class Process:
     spawned: int | None = None  # n of the parent's call that started it
     args: dict[str, Any] = field(default_factory=dict)
     stdin: str = ""
+    adapter: str = ""  # the LoRA that its model works with, by name; see `Machine.adapters`
+    replays: int | None = None  # the process that it is a replay of
     state: State = State.READY
     exit_code: int | None = None
     result: Any = None
@@ -113,6 +115,11 @@ class Process:
         self._beneath = self.state
         self.going.set()
         self.usage.started = self.usage.started or time.monotonic()
+
+    @property
+    def name(self) -> str:
+        """What it is called in a list."""
+        return self.app if self.replays is None else f"{self.app} (replay of {self.replays})"
 
     @property
     def alive(self) -> bool:
@@ -163,7 +170,7 @@ class Process:
     def row(self) -> dict[str, Any]:
         """One line of the process table, in plain values."""
         return {
-            "pid": self.pid, "parent": self.parent, "app": self.app, "owner": self.owner,
+            "pid": self.pid, "parent": self.parent, "app": self.name, "owner": self.owner,
             "state": "suspended" if self.suspended else self.state.value,
             "priority": self.priority.name.lower(), "exit_code": self.exit_code,
             "tokens_in": self.usage.tokens_in, "tokens_out": self.usage.tokens_out,
@@ -179,6 +186,9 @@ class ProcessTable:
     def __init__(self, first_pid: int = 1, keep: int = 1000) -> None:
         self._pids = itertools.count(first_pid)
         self._rows: dict[int, Process] = {}
+        self._living: dict[int, Process] = {}
+        self._finished: dict[int, None] = {}  # in the order in which they ended
+        self._children: dict[int, list[Process]] = {}
         self._keep = keep  # finished processes that stay in memory; the records on disk keep all
 
     def new_pid(self) -> int:
@@ -186,11 +196,34 @@ class ProcessTable:
         return next(self._pids)
 
     def add(self, process: Process) -> None:
-        """Enter a process; the oldest finished ones make room."""
+        """Enter a process; one that was suspended here and goes on takes its own place."""
+        if (before := self._rows.pop(process.pid, None)) is not None:
+            self._finished.pop(process.pid, None)
+            self._forget(before)
         self._rows[process.pid] = process
-        finished = [p.pid for p in self._rows.values() if not p.alive]
-        for pid in finished[: max(0, len(finished) - self._keep)]:
-            del self._rows[pid]
+        if process.parent is not None:
+            self._children.setdefault(process.parent, []).append(process)
+        if process.alive:
+            self._living[process.pid] = process
+        else:
+            self.finished(process)
+
+    def finished(self, process: Process) -> None:
+        """It has ended; those that ended first make room."""
+        self._living.pop(process.pid, None)
+        self._finished[process.pid] = None
+        while len(self._finished) > self._keep:
+            pid = next(iter(self._finished))
+            del self._finished[pid]
+            self._forget(self._rows.pop(pid))
+
+    def _forget(self, process: Process) -> None:
+        if process.parent is None:
+            return
+        siblings = self._children[process.parent]
+        siblings.remove(process)
+        if not siblings:
+            del self._children[process.parent]
 
     def get(self, pid: int) -> Process:
         """The process, or `NotFound`."""
@@ -199,16 +232,20 @@ class ProcessTable:
         except KeyError:
             raise NotFound(f"no process {pid}", hint="llmos ps --all lists them", pid=pid) from None
 
+    def find(self, pid: int) -> Process | None:
+        """The process, if it is here."""
+        return self._rows.get(pid)
+
     def __iter__(self) -> Iterator[Process]:
         return iter(list(self._rows.values()))
 
     def living(self) -> list[Process]:
         """All that have not ended."""
-        return [p for p in self._rows.values() if p.alive]
+        return list(self._living.values())
 
     def children(self, pid: int) -> list[Process]:
         """Direct children, in the order they were started."""
-        return [p for p in self._rows.values() if p.parent == pid]
+        return list(self._children.get(pid, ()))
 
     def tree(self, pid: int) -> list[Process]:
         """The process and all its descendants, parents first."""

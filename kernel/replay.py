@@ -40,15 +40,16 @@ class Replay:
 
     def __init__(
         self, entries: Sequence[Entry], *, saved: bool = False, counts: Mapping[str, int] | None = None,
-        paused: Callable[[], bool] = lambda: False, patience: float | None = None,
+        paused: Callable[[], bool] = lambda: False, patience: float | None = None, deep: bool = False,
     ) -> None:  # fmt: skip
+        """``deep``: what was done in the course of a call is asked for again too, also where that has its outcome."""
         calls = [entry for entry in entries if not entry.call.startswith("!")]
         self.counts = Counter(counts or {})  # of all calls that were made
         self.numbers: dict[int, int] = {}  # of each entry: how many of its name there were with it
         for entry in calls:
             self.counts[entry.call] += 1
             self.numbers[entry.id] = self.counts[entry.call]
-        self._levels = _levels(calls)
+        self._levels = _levels(calls, deep)
         self._patience = PATIENCE if patience is None else patience
         self._patient_until = 0.0  # by the loop's clock: when all that is to be given up was so in its earlier life
         self._moved = asyncio.Event()  # set when something is asked for or handed back; a new one takes its place
@@ -64,8 +65,24 @@ class Replay:
         """The oldest call with an outcome that the code has not asked for again."""
         return next((entry for entry in self._levels[None].left if _told(entry)), None)
 
+    def has(self, name: str, fields: dict[str, Any], within: int | None) -> bool:
+        """Whether there is an entry like this call that was not asked for yet."""
+        level = self._levels.get(within)
+        return level is not None and any(e.call == name and e.args == fields for e in level.left)
+
     async def meet(self, name: str, fields: dict[str, Any], within: int | None) -> Entry | None:
         """The entry of this call, as soon as it is its turn; None for one that was never made. Raises `Diverged`."""
+        found = await self.take(name, fields, within)
+        if found is not None and found.ok is not None:
+            await self.turn(found)
+            return found
+        level = self._levels.get(within)
+        while level is not None and (level.left or level.outcomes):
+            await self._move(level, name, fields)
+        return found
+
+    async def take(self, name: str, fields: dict[str, Any], within: int | None) -> Entry | None:
+        """The entry of this call, which may be another's turn; None for one that was never made. Raises `Diverged`."""
         level = self._levels.get(within)
         if level is None:
             return None
@@ -77,18 +94,18 @@ class Replay:
         if found is not None and _cancelled(found):
             self._await_end(found)
             await asyncio.Future()  # until it is given up again
-        if found is None or found.ok is None:
-            while level.left or level.outcomes:
-                await self._move(level, name, fields)
-            return found
+        return found
+
+    async def turn(self, found: Entry) -> None:
+        """Until it is time for the outcome of an entry that was taken. Raises `Diverged`."""
+        level = self._levels[found.within]
         try:
             while not level.turn(found):
-                await self._move(level, name, fields)
+                await self._move(level, found.call, found.args)
             await let_act()
         finally:  # handed back; or given up, as it may have been when its outcome was on its way: others go on
             level.outcomes.remove(found)
             self._tell()
-        return found
 
     def _await_end(self, given_up: Entry) -> None:
         """Code may wait as long as it did before until it gives this call up."""
@@ -147,13 +164,13 @@ def _told(entry: Entry) -> bool:
     return entry.ok is not None and not _cancelled(entry)
 
 
-def _levels(calls: Sequence[Entry]) -> dict[int | None, _Level]:
-    """What will be asked for again: not what was done in the course of a call that has its outcome."""
+def _levels(calls: Sequence[Entry], deep: bool) -> dict[int | None, _Level]:
+    """What will be asked for again: unless ``deep``, not what was done in the course of a call that has its outcome."""
     levels: dict[int | None, _Level] = {None: _Level()}
     for entry in calls:
         if entry.within in levels:
             levels[entry.within].left.append(entry)
-            if entry.ok is None:
+            if deep or entry.ok is None:
                 levels[entry.id] = _Level()
     for level in levels.values():
         told = sorted(filter(_told, level.left), key=lambda entry: (entry.after or 0, entry.ended or 0.0))

@@ -23,6 +23,9 @@ def revive(machine: Machine, record: Record, body: Body, output: Output) -> Proc
     parts = machine.parts
     life = parts.records.life(record.pid)
     parent = machine.table.get(record.parent) if record.parent is not None else None
+    adapter = str(parts.records.conditions(record.pid).get("adapter", ""))
+    if adapter:
+        machine.adapter(adapter)  # it is there, or the process cannot go on
     context = Context.restore(*machine.window(record.pid))
     process = _restored(machine, record, life, output, context, parent)
     process.mailbox.extend(mail.waiting(parts.database, record.pid))
@@ -32,7 +35,8 @@ def revive(machine: Machine, record: Record, body: Body, output: Output) -> Proc
     )  # fmt: skip
     process.counts.update(past.counts)
     process.past = None if past.over else past
-    process.saved, process.aliases = life.saved, life.aliases
+    process.saved, process.aliases, process.adapter = life.saved, life.aliases, adapter
+    parts.journal.post(parts.records.running_on(record.pid, machine.conditions(adapter)))
     machine.begin(process, body, parts.records.changing(record.pid, state="ready"))
     parts.journal.event(record.pid, "resume", {})
     if life.stopped:
@@ -46,7 +50,7 @@ def give_up(machine: Machine, record: Record, cause: OSFault) -> None:
     """Enter that a process of an earlier llmos cannot go on; a parent that has come back hears of it."""
     life = machine.parts.records.life(record.pid)
     machine.parts.journal.post(lost(machine.parts.records, record.pid, cause))
-    parent = next((process for process in machine.table if process.pid == record.parent), None)
+    parent = None if record.parent is None else machine.table.find(record.parent)
     if parent is not None:
         _enter_ended(machine, parent, record, life, None, cause, cause.exit_code)
 

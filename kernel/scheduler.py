@@ -176,6 +176,17 @@ class Scheduler:
         """Steps since boot."""
         return self._stepper.steps
 
+    def meters(self) -> dict[str, float]:
+        """Plain figures since boot: steps, swaps, streams, prefixes that were found, states on the shelf."""
+        streams = self.streams
+        return {
+            "steps": self.steps, "swaps": self.swaps, "streams": len(streams.places),
+            "streams_in_use": streams.in_use(), "prompts": streams.placed, "prefix_hits": streams.hits,
+            "tokens_asked": streams.asked, "tokens_saved": streams.saved,
+            "hit_rate": round(streams.saved / streams.asked, 4) if streams.asked else 0.0,
+            **{f"states_{name}": value for name, value in self.shelf.meters().items()},
+        }  # fmt: skip
+
     # -- the loop --
 
     def _stopped(self, loop: asyncio.Future[None]) -> None:

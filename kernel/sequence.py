@@ -32,6 +32,7 @@ class Written:
     first_token_s: float
     seconds: float
     chances: list[Chance] = field(default_factory=list)  # one for each token, where they were asked for
+    stopped: str | None = None  # the stop string that was met
 
 
 @dataclass(eq=False)
@@ -74,7 +75,7 @@ class Work(ABC):
     @property
     def root(self) -> Root:
         """Within what its prefixes are shared."""
-        return (self.process.owner, "")
+        return (self.process.owner, self.process.adapter)
 
     @property
     def left(self) -> int:
@@ -140,10 +141,11 @@ class Writing(Work):
     lookup: Lookup | None = None  # guesses what is copied from the prompt
     guess: Sequence[int] = ()  # what may follow ``feed``
 
-    def again(self) -> None:
-        """The tokens that were drawn stay drawn."""
-        self.at, self.prefilling, self.guess = 0, True, ()
-        self.feed = [*self.prompt, *self.drawn]
+    def start(self, reused: int) -> None:
+        """As `Work.start`; the tokens that were drawn stay drawn."""
+        self.at = self.reused = reused
+        self.prefilling, self.guess = True, ()
+        self.feed = [*self.prompt, *self.drawn][reused:]
 
     @property
     def width(self) -> int:
@@ -212,7 +214,8 @@ class Writing(Work):
         now = time.monotonic()
         first, text = (self.first or now) - self.begun, "".join(self.text)
         del self.chances[len(self.drawn) :]
-        self.done.set_result(Written(text, how, self.drawn, self.reused, first, now - self.begun, self.chances))
+        seconds, stopped = now - self.begun, self.out.stopped
+        self.done.set_result(Written(text, how, self.drawn, self.reused, first, seconds, self.chances, stopped))
 
 
 @dataclass(eq=False)

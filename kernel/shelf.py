@@ -10,6 +10,7 @@ A file carries a checksum; one that is damaged or gone is a state that was lost,
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import logging
 import os
@@ -44,17 +45,59 @@ class _Entry:
     gone: bool = False
 
 
+class _Order:
+    """Entries by what should go first: not pinned before pinned, then the least value. Changed under the lock."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[bool, float, int]] = []  # with what has changed or left since
+        self._entries: dict[int, _Entry] = {}
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, entry: _Entry) -> None:
+        self._entries[entry.key] = entry
+        self.bytes += entry.size
+        self.changed(entry)
+
+    def remove(self, entry: _Entry) -> None:
+        if self._entries.pop(entry.key, None) is not None:
+            self.bytes -= entry.size
+
+    def changed(self, entry: _Entry) -> None:
+        """It has another value, or is no longer pinned."""
+        if entry.key not in self._entries:
+            return
+        heapq.heappush(self._heap, (entry.pinned, entry.value, entry.key))
+        if len(self._heap) > 2 * len(self._entries) + 64:
+            self._heap = [(e.pinned, e.value, e.key) for e in self._entries.values()]
+            heapq.heapify(self._heap)
+
+    def first(self) -> _Entry | None:
+        """What should go first, None when there is nothing."""
+        while self._heap:
+            pinned, value, key = self._heap[0]
+            entry = self._entries.get(key)
+            if entry is not None and (entry.pinned, entry.value) == (pinned, value):
+                return entry
+            heapq.heappop(self._heap)
+        return None
+
+
 class Shelf:
     """`get` may be called on any thread, the rest on the event loop's; files are written by a third."""
 
-    def __init__(self, folder: Path | None = None, *, ram: int | None = None, disk: int = DISK) -> None:
-        """Without a ``folder`` there is memory alone. ``ram`` and ``disk`` are bytes."""
+    def __init__(self, folder: Path | None = None, *, ram: int | None = None, disk: int | None = None) -> None:
+        """Without a ``folder`` there is memory alone. ``ram`` and ``disk``: bytes; else a part of what is free."""
         self._folder = folder
-        self._ram = _fitting() if ram is None else ram
-        self._disk = disk if folder is not None else 0
+        self._ram = memory_room() if ram is None else ram
         self.on_lost: Callable[[int], None] = lambda key: None  # hears, on any thread, of a state that was dropped
         self._entries: dict[int, _Entry] = {}
+        self._here = _Order()  # in memory, and not on their way into a file
+        self._there = _Order()  # in files
         self._keys = itertools.count(1)
+        self._moving = 0  # bytes on their way into files
         self._age = 0.0
         self._lock = threading.Lock()  # of all fields of entries
         self._writer = ThreadPoolExecutor(1, "llmos-shelf")
@@ -64,6 +107,7 @@ class Shelf:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)  # of a program that has ended
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._disk = 0 if folder is None else disk_room(folder) if disk is None else disk
 
     def put(self, state: Saved, cost: float, *, pinned: bool = False) -> int:
         """Keep a state that costs so many milliseconds to compute again; its number."""
@@ -71,33 +115,43 @@ class Shelf:
         with self._lock:
             key = next(self._keys)
             value = self._age + cost / max(size, 1)
-            self._entries[key] = _Entry(key, size, cost, pinned, value, state)
+            entry = self._entries[key] = _Entry(key, size, cost, pinned, value, state)
+            self._here.add(entry)
         self._fit()
+        with self._lock:  # its life begins now that the others have made room
+            self._value(entry)
         return key
 
     def get(self, key: int) -> Saved | None:
-        """The state; None if it was lost. It stays where it is."""
+        """The state; None if it was lost, which `on_lost` hears too. It stays where it is."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
                 return None
-            entry.value = self._age + entry.cost / max(entry.size, 1)
+            self._value(entry)
             if entry.state is not None:
                 return entry.state
             file, crc = entry.file, entry.crc
         try:
             assert file is not None
             state = file.read_bytes()
+            if zlib.crc32(state) == crc:
+                return state
+            log.warning("%s is damaged", file)
         except OSError as problem:
             log.warning("a saved state cannot be read: %s", problem)
-            return None
-        return state if zlib.crc32(state) == crc else None
+        with self._lock:
+            if key in self._entries:
+                self._evict(entry)
+        self.on_lost(key)
+        return None
 
     def unpin(self, key: int) -> None:
         """It may be dropped from now on."""
         with self._lock:
             if (entry := self._entries.get(key)) is not None:
                 entry.pinned = False
+                self._changed(entry)
         self._fit()
 
     def drop(self, key: int) -> None:
@@ -110,11 +164,11 @@ class Shelf:
     def meters(self) -> dict[str, int]:
         """States and bytes in memory and in files, and what happened to them."""
         with self._lock:
-            here = [e for e in self._entries.values() if e.state is not None]
-            there = [e for e in self._entries.values() if e.state is None]
+            moving = len(self._entries) - len(self._here) - len(self._there)
             return {
-                "in_memory": len(here), "memory_bytes": sum(e.size for e in here), "in_files": len(there),
-                "file_bytes": sum(e.size for e in there), "written": self.written, "dropped": self.dropped,
+                "in_memory": len(self._here) + moving, "memory_bytes": self._here.bytes + self._moving,
+                "in_files": len(self._there), "file_bytes": self._there.bytes,
+                "written": self.written, "dropped": self.dropped,
             }  # fmt: skip
 
     def close(self) -> None:
@@ -129,23 +183,25 @@ class Shelf:
         """Bring what is in memory within its budget."""
         lost: list[int] = []
         with self._lock:
-            over = sum(e.size for e in self._entries.values() if e.state is not None and not e.moving) - self._ram
-            while over > 0:
-                here = [e for e in self._entries.values() if e.state is not None and not e.moving]
-                movable = [e for e in here if self._disk or not e.pinned]
-                if not movable:
+            while self._here.bytes > self._ram:
+                entry = self._here.first()
+                if entry is None or (entry.pinned and not self._disk):
                     break
-                entry = min(movable, key=lambda e: (e.pinned, e.value))
-                over -= entry.size
                 if self._disk:
-                    entry.moving = True
-                    self._age = max(self._age, entry.value)
-                    self._writing.add(writing := self._writer.submit(self._write, entry))
-                    writing.add_done_callback(self._writing.discard)
+                    self._move(entry)
                 else:
                     lost.append(self._evict(entry))
         for key in lost:
             self.on_lost(key)
+
+    def _move(self, entry: _Entry) -> None:
+        """Send an entry on its way into a file."""
+        entry.moving = True
+        self._here.remove(entry)
+        self._moving += entry.size
+        self._age = max(self._age, entry.value)
+        self._writing.add(writing := self._writer.submit(self._write, entry))
+        writing.add_done_callback(self._writing.discard)
 
     def _write(self, entry: _Entry) -> None:
         """Move one state into a file (the writer's thread)."""
@@ -161,6 +217,7 @@ class Shelf:
                 with self._lock:
                     entry.crc, entry.file, entry.state = crc, file, None
                     self.written += 1
+                    self._there.add(entry)
                     if entry.gone:
                         self._forget(entry)
         except OSError as problem:
@@ -168,8 +225,12 @@ class Shelf:
             file.unlink(missing_ok=True)
         with self._lock:
             entry.moving = False
-            if entry.state is not None and not entry.gone and not entry.pinned:
-                lost.append(self._evict(entry))  # there is no room for it anywhere
+            self._moving -= entry.size
+            if entry.state is not None and not entry.gone:  # there is no room for it among the files
+                if entry.pinned:
+                    self._here.add(entry)
+                else:
+                    lost.append(self._evict(entry))
         for key in lost:
             self.on_lost(key)
 
@@ -178,14 +239,26 @@ class Shelf:
         with self._lock:
             if entry.gone:
                 return False
-            there = [e for e in self._entries.values() if e.file is not None]
-            over = sum(e.size for e in there) + entry.size - self._disk
-            for one in sorted((e for e in there if not e.pinned), key=lambda e: e.value):
-                if over <= 0:
-                    break
-                over -= one.size
-                lost.append(self._evict(one))
-            return over <= 0
+            going: list[_Entry] = []
+            over = self._there.bytes + entry.size - self._disk
+            while over > 0 and (first := self._there.first()) is not None and not first.pinned:
+                self._there.remove(first)
+                going.append(first)
+                over -= first.size
+            if over > 0:  # all that may go would not be enough: nothing goes
+                for one in going:
+                    self._there.add(one)
+                return False
+            lost += [self._evict(one) for one in going]
+            return True
+
+    def _value(self, entry: _Entry) -> None:
+        entry.value = self._age + entry.cost / max(entry.size, 1)
+        self._changed(entry)
+
+    def _changed(self, entry: _Entry) -> None:
+        self._here.changed(entry)
+        self._there.changed(entry)
 
     def _evict(self, entry: _Entry) -> int:
         self._age = max(self._age, entry.value)
@@ -196,6 +269,8 @@ class Shelf:
 
     def _forget(self, entry: _Entry) -> None:
         entry.gone = True
+        self._here.remove(entry)
+        self._there.remove(entry)
         if not entry.moving:
             entry.state = None
         if entry.file is not None:
@@ -203,7 +278,12 @@ class Shelf:
             entry.file = None
 
 
-def _fitting() -> int:
+def memory_room() -> int:
     """Bytes of memory for states: a part of what is free now."""
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(RAM, free // _SHARE)
+
+
+def disk_room(folder: Path) -> int:
+    """Bytes of files for states: the same of the disk."""
+    return min(DISK, shutil.disk_usage(folder).free // _SHARE)

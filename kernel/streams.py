@@ -53,6 +53,10 @@ class Streams:
         self.prefixes: Prefixes[Holder, Work] = Prefixes(info.chunk)
         self.shelf = shelf
         self.kept: dict[int, Kept] = {}
+        self.asked = 0  # tokens of prompts that were placed, and
+        self.saved = 0  # how many of them lay somewhere
+        self.hits = 0  # prompts that began with something that lay somewhere, and
+        self.placed = 0  # of how many
         self._grain = info.grain
         self._tick = 0
 
@@ -86,6 +90,13 @@ class Streams:
         return min(idle, key=lambda p: (p is keep, bool(p.tokens), p.used, p.index), default=None)
 
     # -- changing --
+
+    def count(self, prompt: int, found: int) -> None:
+        """A prompt of so many tokens was placed, of which so many lay somewhere."""
+        self.placed += 1
+        self.hits += found > 0
+        self.asked += prompt
+        self.saved += found
 
     def give(self, stream: Stream, work: Work) -> None:
         """The work holds the stream from now on."""

@@ -30,6 +30,7 @@ TABLES = {
         " ORDER BY n"
     ),
     "usages": "SELECT * FROM usages WHERE pid = ?",
+    "conditions": "SELECT * FROM conditions WHERE pid = ?",
     "contexts": "SELECT * FROM contexts WHERE pid = ?",
     "pages": "SELECT * FROM pages WHERE pid = ? ORDER BY id",
     "mail": "SELECT * FROM mail WHERE pid = ? ORDER BY id",
@@ -131,7 +132,7 @@ def restore(
     for row in checkpoint.tables["journal"]:
         values = {"pid": pids[row["pid"]], "within": entries.get(row["within"], row["within"]), "id": None}
         entries[row["id"]] = _insert(connection, "journal", {**row, **values})
-    for table in ("usages", "contexts", "pages", "mail"):
+    for table in ("usages", "conditions", "contexts", "pages", "mail"):
         for row in checkpoint.tables[table]:
             fresh = {"id": None} if "id" in row else {}
             _insert(connection, table, {**row, **fresh, "pid": pids[row["pid"]]})

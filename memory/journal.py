@@ -76,6 +76,21 @@ class Journal:
 
         return write
 
+    def telling(
+        self, pid: int, call: str, args: dict[str, Any], within: int | None, asked: float, ok: bool,
+        reply: dict[str, Any], writes: Sequence[Write] = (),
+    ) -> Write:  # fmt: skip
+        """Record a call and how it ended at once: one that changed nothing, so that its intent need not come first."""
+        write = _inserting(pid, call, args, asked, within, (ok, _json(reply), self._now()))
+
+        def both(connection: sqlite3.Connection) -> Asked:
+            place: Asked = write(connection)
+            for one in writes:
+                one(connection)
+            return place
+
+        return both
+
     def event(self, pid: int, what: str, details: dict[str, Any]) -> None:
         """Record something that happened to a process: in order, but nobody waits, nor hears that it failed."""
         self.post(appending(pid, f"!{what}", details))
@@ -159,24 +174,35 @@ def appending(
 ) -> Write:
     """Record that a process is about to make a call (`Asked`), or has made one that ``failed`` before it could be."""
     at = time.time()
-    ok, reply, ended = (None, None, None) if failed is None else (False, _json(failed), at)
-    values = (pid, call, _json(args), at, ok, reply, ended, within, failed is not None, pid)
-    sql = (
-        "INSERT INTO journal (pid, n, call, args, asked, ok, reply, ended, within, after)"
-        " SELECT ?, coalesce(max(n), 0) + 1, ?, ?, ?, ?, ?, ?, ?, iif(?, coalesce(max(n), 0) + 1, NULL)"
-        " FROM journal WHERE pid = ? RETURNING id, n"
-    )
+    return _inserting(pid, call, args, at, within, None if failed is None else (False, _json(failed), at))
+
+
+_INSERT = (
+    "INSERT INTO journal (pid, n, call, args, asked, ok, reply, ended, within, after)"
+    " SELECT ?, coalesce(max(n), 0) + 1, ?, ?, ?, ?, ?, ?, ?, iif(?, coalesce(max(n), 0) + 1, NULL)"
+    " FROM journal WHERE pid = ? RETURNING id, n"
+)
+
+
+def _inserting(
+    pid: int, call: str, args: dict[str, Any], at: float, within: int | None, outcome: tuple[bool, str, float] | None
+) -> Write:
+    """A new entry, asked for ``at``; ``outcome``: whether it went well, what it told in JSON, and when it ended."""
+    values = (pid, call, _json(args), at, *(outcome or (None, None, None)), within, outcome is not None, pid)
 
     def write(connection: sqlite3.Connection) -> Asked:
-        number, n = connection.execute(sql, values).fetchone()
+        number, n = connection.execute(_INSERT, values).fetchone()
         return Asked(number, n, at)
 
     return write
 
 
+_encode = json.JSONEncoder(default=str).encode
+
+
 def _json(value: dict[str, Any]) -> str:
     # Lone surrogates cannot be stored as UTF-8; escaped, they survive.
-    return json.dumps(value, ensure_ascii=True, default=str)
+    return _encode(value)
 
 
 def _parsed(text: str | None) -> dict[str, Any] | None:

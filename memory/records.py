@@ -108,6 +108,24 @@ class Records:
         sql = "INSERT INTO usages (pid, usage) VALUES (?, ?) ON CONFLICT (pid) DO UPDATE SET usage = excluded.usage"
         return _statement(sql, (pid, json.dumps(usage)))
 
+    def running_on(self, pid: int, conditions: Mapping[str, Any]) -> Write:
+        """Enter what a process runs on, in plain values; once it has run on something else, that it is ``mixed``."""
+        text = json.dumps(conditions, sort_keys=True)
+        mixed = json.dumps({**conditions, "mixed": True}, sort_keys=True)
+        sql = (
+            "INSERT INTO conditions (pid, conditions) VALUES (?, ?) ON CONFLICT (pid) DO UPDATE"
+            " SET conditions = iif(conditions = excluded.conditions, conditions, ?)"
+        )
+        return _statement(sql, (pid, text, mixed))
+
+    def conditions(self, pid: int) -> dict[str, Any]:
+        """What a process runs, or ran, on; nothing for one of an older llmos."""
+        row = self._database.one("SELECT pid, conditions, digest FROM conditions WHERE pid = ?", (pid,))
+        if row is None:
+            return {}
+        verify("conditions", pid, row[2], *row[:2])
+        return dict(json.loads(row[1]))
+
     def finishing(self, pid: int, **columns: Any) -> Write:
         """Enter how a process ended; its pages and its mail go."""
         change = self.changing(pid, finished=time.time(), state="done", stopped=False, **columns)

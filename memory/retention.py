@@ -108,7 +108,7 @@ def remove(database: Database, trees: Sequence[Tree]) -> Generator[int, None, No
                 if cut < most:
                     pid = waiting.popleft()
                     gone += 1
-                    for table in ("contexts", "mail", "usages", "process_sizes", "processes"):
+                    for table in ("contexts", "mail", "usages", "conditions", "process_sizes", "processes"):
                         connection.execute(f"DELETE FROM {table} WHERE pid = ?", (pid,))
         yield gone
 

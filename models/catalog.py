@@ -117,13 +117,13 @@ class Catalog:
         self, path: Path, *, name: str = "", source: Literal["added", "pulled"] = "added", origin: str = ""
     ) -> Entry:
         """List a file, which stays where it is. Raises `Damaged` or `Unsupported` for one that cannot be served."""
-        path = _at_home(path).absolute()
+        path = at_home(path).absolute()
         if path.exists() and not path.is_file():  # reading a pipe would wait for ever
             raise NoSuchModel(f"{path} is no file", hint="name a GGUF file")
         listed = self._read()
         others = [e for e in listed.models if e.path != path]
         taken = {e.name for e in others} | {EMBEDDED, SHIPPED}
-        entry = _entry(path, _free(name or path.stem, taken), source, hash_of(path), origin)
+        entry = _entry(path, free_name(name or path.stem, taken), source, hash_of(path), origin)
         self._write(listed.model_copy(update={"models": [*others, entry]}))
         return entry
 
@@ -269,21 +269,22 @@ def trust(parameters: int) -> str:
 
 
 def _named_by_path(wanted: str, listed: _Listed) -> Entry:
-    path = _at_home(Path(wanted))
+    path = at_home(Path(wanted))
     if path.is_file():
         return _entry(path.absolute(), path.stem, "file", "")
     near = difflib.get_close_matches(wanted, [EMBEDDED, *(e.name for e in listed.models)], 1)
     raise NoSuchModel(f"no model {wanted!r}", hint=f"did you mean {near[0]}?" if near else "llmos model list")
 
 
-def _at_home(path: Path) -> Path:
+def at_home(path: Path) -> Path:
+    """A path with ``~`` written out."""
     try:
         return path.expanduser()
     except RuntimeError:  # nobody has this home
         return path
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
     """A name that can be typed and is not taken."""
     stem = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.") or "model"
     free, count = stem, 2

@@ -68,7 +68,7 @@ def from_model(model: type[BaseModel]) -> str:
     return from_schema(model.model_json_schema())
 
 
-def from_calls(calls: Sequence[CallSpec]) -> str:
+def from_calls(calls: Sequence[CallSpec], keys: tuple[str, str] = ("call", "args")) -> str:
     """One step of the instruction cycle: ``{"call":NAME,"args":{...}}`` with the arguments of just that call."""
     if not calls:
         raise BadGrammar("there is no call to choose", hint="grant the process a right")
@@ -76,7 +76,7 @@ def from_calls(calls: Sequence[CallSpec]) -> str:
     schemas = SchemaRules(rules)
     options = []
     for call in calls:
-        head = literal(f'{{"call":{json.dumps(call.name)},"args":')
+        head = literal(f'{{"{keys[0]}":{json.dumps(call.name)},"{keys[1]}":')
         options.append(rules.add(f"call-{call.name}", f'{head} {schemas.add(call.schema, call.name)} "}}"'))
     return rules.text(" | ".join(options))
 

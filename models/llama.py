@@ -78,11 +78,20 @@ class LlamaEngine:
         streams: int = 16,
         window: int = 4096,
         threads: int = 0,
+        threads_batch: int = 0,
         way: str = "exact",
         batch: int = 512,
+        ubatch: int = 0,
     ) -> None:
+        """0 threads are as many as there are cores, 0 threads for batches as many as for one token.
+
+        ``ubatch`` is how many tokens llama.cpp computes at once (0: a whole step). Where it would cut a step into
+        parts that are too short for the way's grain, it is a whole step whatever was asked for.
+        """
         self._model = load(path)
         self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads_batch = threads_batch or self._threads
+        self._ubatch = ubatch if WAYS[way].grain == 1 else 0
         if llama_cpp.llama_model_is_recurrent(self._model) or llama_cpp.llama_model_is_hybrid(self._model):
             llama_cpp.llama_model_free(self._model)
             raise Unsupported(
@@ -112,11 +121,12 @@ class LlamaEngine:
     def _open(self, way: Way, streams: int, window: int, batch: int, *, pooled: bool = False) -> Any:
         p = llama_cpp.llama_context_default_params()
         p.n_ctx = streams * window
-        p.n_batch = p.n_ubatch = batch
+        p.n_batch = batch
+        p.n_ubatch = min(self._ubatch or batch, batch)
         p.n_seq_max = streams
         p.n_outputs_max = self._outputs
         p.n_outputs_max_per_seq = CHUNK
-        p.n_threads = p.n_threads_batch = self._threads
+        p.n_threads, p.n_threads_batch = self._threads, self._threads_batch
         p.type_k = p.type_v = way.kv
         p.flash_attn_type = int(way.flash)
         p.kv_unified = False
@@ -125,6 +135,7 @@ class LlamaEngine:
         if pooled:
             p.embeddings = True
             p.pooling_type = llama_cpp.LLAMA_POOLING_TYPE_MEAN
+            p.n_ubatch = batch  # the mean is of what is computed at once
             p.n_outputs_max = p.n_outputs_max_per_seq = batch
         context = llama_cpp.llama_init_from_model(self._model, p)
         if not context:

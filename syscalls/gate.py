@@ -18,13 +18,19 @@ from ..memory.journal import Asked, Write
 from ..memory.journal import Entry as Before
 from . import calls as c
 from .audit import Audit
-from .recording import Recorder
+from .recording import Open, Recorder
 from .rights import admit
-from .table import Entry
+from .table import Entry, Keeps
 from .tools import Toolbox
 
 Launcher = Callable[..., Any]
 
+
+TURN = 8
+"""Calls without a wait after which a process that makes nothing else lets the others run."""
+
+NOWHERE = Open(Asked(0, 0, 0.0), "", {}, None)
+"""The place of a call of which the journal has nothing."""
 
 OVER = 0.01
 """Seconds that a call beyond the limit of calls waits: a loop that goes on all the same must not eat the core."""
@@ -42,7 +48,7 @@ class Call:
     process: Process
     on_text: Callable[[str], None] | None
     number: int  # counts the calls of this name that the process made, from 1
-    asked: Asked  # where it stands in the journal
+    open: Open  # as the journal knows it
     again: bool
     writes: list[Write] = field(default_factory=list)  # committed with the outcome of the call, all or nothing
     after: list[Callable[[], None]] = field(default_factory=list)  # run on the event loop once that is on disk
@@ -52,6 +58,11 @@ class Call:
     def machine(self) -> Machine:
         """The machine behind the gate."""
         return self.gate.machine
+
+    @property
+    def asked(self) -> Asked:
+        """Where the call stands in the journal; nowhere, n 0, where only its outcome is kept."""
+        return self.open.asked
 
 
 class Gate:
@@ -80,64 +91,61 @@ class Gate:
         A request in plain values, as it comes out of a socket, is checked here too. ``within`` is the journal's id of
         the call in whose course this one is made.
         """
-        await self._enter(process)
-        entry, request, plain = self._admit(process, name, request)
-        past, before = process.past, None
+        known = self.table.get(name)
+        await self._enter(process, known)
+        entry, request, plain = self._admit(process, name, known, request)
+        past = process.past
+        if entry.keeps is Keeps.NOTHING and (past is None or not past.has(name, plain, within)):
+            self._book(process, entry, name, plain)
+            return await self._directly(Call(self, process, on_text, 0, NOWHERE, again=False), entry, request)
+        before = None
         if past is not None:
             if past.begins:
                 return self._taken_over(process, past, name, plain)
             before = await self._before(process, past, name, plain, within)
-        if past is not None and before is not None and before.ok is not None:
-            return _handed_back(entry, before, on_text)
+            if before is not None and before.ok is not None:
+                return handed_back(entry, before, on_text)
         self._book(process, entry, name, plain)
         if past is not None and before is not None:
-            asked, number = Asked(before.id, before.n, before.asked), past.numbers[before.id]
+            number = past.numbers[before.id]
+            opened = Open(Asked(before.id, before.n, before.asked), name, plain, within)
         else:
             process.counts[name] += 1
             number = process.counts[name]
-            asked = await self._recorder.ask(process, name, plain, within)
-        call = Call(self, process, on_text, number, asked, again=before is not None)
-        try:
-            reply = await self._settle(call, entry, request, name)
-        except BaseException as problem:
-            for back in call.undo:
-                back()
-            if isinstance(problem, asyncio.CancelledError):
-                self._recorder.give_up(process, call.asked.id)
-            raise
-        finally:
-            await process.going.wait()  # a stopped process hears nothing until it goes on
-        return reply
+            opened = await self._open(process, entry, name, plain, within)
+        return await self._settled(Call(self, process, on_text, number, opened, before is not None), entry, request)
 
-    async def _enter(self, process: Process) -> None:
-        await asyncio.sleep(0)  # a process that only calls still lets the others run
-        await process.going.wait()
+    async def _enter(self, process: Process, entry: Entry | None) -> None:
+        if entry is None or entry.keeps is not Keeps.NOTHING or process.usage.calls % TURN == 0:
+            await asyncio.sleep(0)  # a process that only calls still lets the others run
+        if not process.going.is_set():
+            await process.going.wait()
         if process.dying is Signal.KILL or not process.alive or process.ending:
             raise Terminated("the process has ended")
         if process.account.reached("calls"):
             await asyncio.sleep(OVER)
 
     def _admit(
-        self, process: Process, name: str, asked: c.Request | Mapping[str, Any]
+        self, process: Process, name: str, entry: Entry | None, asked: c.Request | Mapping[str, Any]
     ) -> tuple[Entry, c.Request, dict[str, Any]]:
         """The call's entry, its request, and that in plain values. One that is refused counts and has its line too."""
-        needs, shown = "", dict[str, Any]()
+        shown = dict[str, Any]()
         try:
-            entry = self._entry(name)
-            needs = entry.needs
+            if entry is None:
+                raise BadInput(f"no system call {name!r}", hint="docs/syscalls.md lists them")
             request = asked if isinstance(asked, c.Request) else _checked(entry, name, asked)
-            plain = _plain(request, c.unwritable(request))
+            plain = _plain(request, c.unwritable)
             shown = _shown(entry, plain)
-            admit(process, name, needs, request)
+            admit(process, name, entry.needs, request)
         except OSFault as fault:
-            self.audit.line(process, name, needs, fault.code, shown)
-            _count(process)
+            self.audit.line(process, name, entry.needs if entry else "", fault.code, shown)
+            count_call(process)
             raise
         return entry, request, plain
 
     def _book(self, process: Process, entry: Entry, name: str, plain: dict[str, Any]) -> None:
         try:
-            _count(process)
+            count_call(process)
         except OSFault as fault:
             self.audit.line(process, name, entry.needs, fault.code, _shown(entry, plain))
             raise
@@ -174,22 +182,49 @@ class Gate:
         if past.over:
             process.past = None
 
-    async def _settle(self, call: Call, entry: Entry, request: c.Request, name: str) -> c.Reply:
-        """Carry the call out and put its outcome on disk."""
-        process, asked = call.process, call.asked.id
+    # -- doing it --
+
+    async def _open(
+        self, process: Process, entry: Entry, name: str, plain: dict[str, Any], within: int | None
+    ) -> Open:  # fmt: skip
+        if entry.keeps is Keeps.ALL:
+            return await self._recorder.ask(process, name, plain, within)
+        return self._recorder.begin(name, plain, within)
+
+    async def _settled(self, call: Call, entry: Entry, request: c.Request) -> c.Reply:
+        """Carry the call out, put its outcome on disk, and only then hand it over."""
         try:
-            reply = await self._carry_out(call, entry, request)
-            outcome = _plain(reply, AppFailed(f"{name} gave something that is no plain value"))
-        except OSFault as fault:
-            await self._recorder.end(process, asked, False, fault.to_dict())
+            return await self._settle(call, entry, request)
+        except BaseException as problem:
+            for back in call.undo:
+                back()
+            if isinstance(problem, asyncio.CancelledError):
+                self._recorder.give_up(call.process, call.open)
             raise
-        await self._recorder.end(process, asked, True, outcome, call.writes, call.after)
+        finally:
+            await call.process.going.wait()  # a stopped process hears nothing until it goes on
+
+    async def _settle(self, call: Call, entry: Entry, request: c.Request) -> c.Reply:
+        process, opened = call.process, call.open
+        try:
+            self.audit.sure()
+            reply = await (self._carry_out if entry.waits else self._directly)(call, entry, request)
+            outcome = in_plain_values(reply)
+        except OSFault as fault:
+            await self._recorder.end(process, opened, False, fault.to_dict())
+            raise
+        await self._recorder.end(process, opened, True, outcome, call.writes, call.after)
         return reply
 
-    def _entry(self, name: str) -> Entry:
-        if name not in self.table:
-            raise BadInput(f"no system call {name!r}", hint="docs/syscalls.md lists them")
-        return self.table[name]
+    async def _directly(self, call: Call, entry: Entry, request: c.Request) -> c.Reply:
+        """A call that does not wait: there is nothing to interrupt, and no time to run out."""
+        if call.process.interrupted:
+            call.process.interrupted = False
+            raise Interrupted("interrupted")
+        try:
+            return await entry.handler(call, request)
+        except Exception as problem:
+            raise _translated(problem) from problem
 
     async def _carry_out(self, call: Call, entry: Entry, request: c.Request) -> c.Reply:
         process = call.process
@@ -217,12 +252,13 @@ class Gate:
                 process.settle(State.READY)
 
 
-def _count(process: Process) -> None:
+def count_call(process: Process) -> None:
+    """Book a call; raises `LimitExceeded`."""
     process.account.charge("calls", 1)
     process.usage.calls += 1
 
 
-def _handed_back(entry: Entry, before: Before, on_text: Callable[[str], None] | None) -> c.Reply:
+def handed_back(entry: Entry, before: Before, on_text: Callable[[str], None] | None) -> c.Reply:
     """What the call came to in an earlier life. Raises the error that it raised then."""
     if not before.ok:
         raise from_dict(before.reply or {})
@@ -255,9 +291,18 @@ def _checked(entry: Entry, name: str, fields: Mapping[str, Any]) -> c.Request:
         raise BadInput(f"{name}: {c.said(wrong)}", hint="docs/syscalls.md has the fields") from None
 
 
-def _plain(model: BaseModel, otherwise: OSFault) -> dict[str, Any]:
+def _plain(model: BaseModel, otherwise: Callable[[BaseModel], OSFault]) -> dict[str, Any]:
     """The model in JSON values; raises ``otherwise`` where it holds something else, or text that is no Unicode."""
     try:
         return model.model_dump(mode="json", exclude_defaults=True)
     except (ValueError, RecursionError) as problem:
-        raise otherwise from problem
+        raise otherwise(model) from problem
+
+
+def in_plain_values(reply: c.Reply) -> dict[str, Any]:
+    """A reply as the journal has it."""
+    return _plain(reply, _no_value)
+
+
+def _no_value(reply: BaseModel) -> OSFault:
+    return AppFailed(f"a call came to a {type(reply).__name__} that is no plain value")

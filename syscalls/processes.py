@@ -50,8 +50,8 @@ async def kill(call: Call, request: c.Kill) -> c.Nothing:
 async def send(call: Call, request: c.Send) -> c.Nothing:
     """Put a message into the mailbox of a living process of the same owner; it is there once it is on disk."""
     process, pid = call.process, call.process.known_as(request.pid)
-    target = next((p for p in call.machine.table.living() if p.pid == pid), None)
-    if target is None or target.owner != process.owner:
+    target = call.machine.table.find(pid)
+    if target is None or not target.alive or target.owner != process.owner:
         raise NotFound(f"no process {request.pid} to send to", pid=request.pid)
     numbers: list[int] = []
     call.writes.append(lambda connection: numbers.append(mail.put(connection, pid, process.pid, request.message)))

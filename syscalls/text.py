@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..kernel.errors import BadInput, LimitExceeded
 from ..memory.context import Plan
 from ..memory.pages import Page
-from ..models.engine import Constraint, Sampling
+from ..models.engine import Chance, Constraint, Sampling
 from ..models.grammar import from_schema
 from ..models.spans import Spans
 from . import calls as c
@@ -25,11 +25,12 @@ async def generate(call: Call, request: c.Generate) -> c.Generated:
     process, parts = call.process, call.machine.parts
     reserve = min(request.max_tokens, parts.engine.info.window // 2)
     back = await best_pages(call, _query(request), request.recall) if request.recall and request.use_context else []
-    prompt, plan = _prompt(call, request, reserve, back)
+    prompt, plan = _prompt(call, request, reserve, back) if request.raw is None else (_raw(call, request), None)
     process.usage.tokens_in += len(prompt)
     written = await call.machine.scheduler.write(
         process, prompt, most=request.max_tokens, sampling=_sampling(call, request),
         constraint=_constraint(call, request), stops=request.stop, on_text=_sink(call, request.show),
+        ignore_end=request.ignore_end, top=request.top,
     )  # fmt: skip
     process.usage.tokens_out += len(written.tokens)
     if plan is not None:
@@ -40,8 +41,10 @@ async def generate(call: Call, request: c.Generate) -> c.Generated:
         add_all(process, [*said, *asked, ("assistant", request.begin + written.text)])
     record(call)
     return c.Generated(
-        text=written.text, finish=written.finish, tokens_in=len(prompt), tokens_reused=written.reused,
-        tokens_out=len(written.tokens), first_token_s=written.first_token_s, seconds=written.seconds,
+        text=written.text, finish=written.finish, stopped=written.stopped, tokens_in=len(prompt),
+        tokens_reused=written.reused, tokens_out=len(written.tokens), first_token_s=written.first_token_s,
+        seconds=written.seconds, tokens=written.tokens,
+        chances=[_chance(call, chance) for chance in written.chances],
     )  # fmt: skip
 
 
@@ -101,14 +104,39 @@ def _prompt(
     if not messages:
         raise BadInput("there is nothing to go on from", hint="give a prompt, messages, or add to the context first")
     process.usage.shown = max(process.usage.shown, len(messages))
-    prompt = parts.prompts.tokens(messages, request.begin)
-    window = parts.engine.info.window
+    return _fitting(call, parts.prompts.tokens(messages, request.begin)), plan
+
+
+def _raw(call: Call, request: c.Generate) -> list[int]:
+    """The tokens of a text to go on from; it is all that the model sees."""
+    if request.prompt is not None or request.messages or request.recall or request.keep:
+        raise BadInput("raw excludes prompt, messages, recall and keep", hint="put all of it into the one text")
+    prompt = call.machine.parts.prompts.encode(f"{request.raw}{request.begin}")
+    if not prompt:
+        raise BadInput("there is nothing to go on from", hint="give at least one character")
+    return _fitting(call, prompt)
+
+
+def _fitting(call: Call, prompt: list[int]) -> list[int]:
+    """The prompt; raises `LimitExceeded` with the counts where it leaves no room for a token."""
+    window = call.machine.parts.engine.info.window
     if len(prompt) >= window:
         raise LimitExceeded(
             f"a prompt of {len(prompt)} tokens does not fit into a window of {window}",
             hint=f"shorten it by at least {len(prompt) - window + 1} tokens", tokens=len(prompt), window=window,
         )  # fmt: skip
-    return prompt, plan
+    return prompt
+
+
+def _chance(call: Call, chance: Chance) -> c.Chance:
+    """In plain values; a token may be a part of a character, so its bytes go with it."""
+    piece = call.machine.parts.engine.piece
+    first = _likely(piece(chance.token), chance.logprob)
+    return c.Chance(**first, top=[c.Likely(**_likely(piece(token), logprob)) for token, logprob in chance.top])
+
+
+def _likely(piece: bytes, logprob: float) -> dict[str, Any]:
+    return {"token": piece.decode(errors="replace"), "bytes": list(piece), "logprob": logprob}
 
 
 def _sampling(call: Call, request: c.Generate) -> Sampling:

@@ -260,7 +260,7 @@ async def test_time_goes_on_while_llmos_is_not_there(bench, crash):
 
 
 async def changed(sys):
-    await sys.count("other words")
+    await sys.print("other words")
 
 
 async def shorter(sys):
@@ -269,14 +269,14 @@ async def shorter(sys):
 
 @pytest.mark.parametrize(
     ("code", "said"),
-    [(changed, "calls count, its journal has count as call 1"), (shorter, "ends, its journal has count as call 1")],
+    [(changed, "calls print, its journal has print as call 1"), (shorter, "ends, its journal has print as call 1")],
 )
 async def test_an_app_that_was_changed_stops_with_the_call_that_differs(bench, crash, monkeypatch, code, said):
     monkeypatch.setattr("llmos.kernel.replay.PATIENCE", 0.1)
     point = Point()
 
     async def main(sys):
-        await sys.count("some words")
+        await sys.print("some words")
         await point.here()
 
     new, pid = await crashed(bench, crash, main, point)
@@ -291,7 +291,7 @@ async def test_state_that_was_saved_is_where_it_comes_back_from(bench, crash):
         done = await sys.load() or {"n": 0}
         began.append(done["n"])
         for n in range(done["n"], 30):
-            await sys.count(f"turn {n}")
+            await sys.print(f"turn {n}")
             if n % 10 == 9:
                 await sys.save({"n": n + 1})
             if n == 24 and not point.free.is_set():
@@ -302,7 +302,7 @@ async def test_state_that_was_saved_is_where_it_comes_back_from(bench, crash):
     again = revive(new, pid, main)
     assert await result(again) == await bench.run(main)
     assert began[:2] == [0, 20]
-    assert again.counts["count"] == 30
+    assert again.counts["print"] == 30
 
 
 async def test_saving_while_something_is_under_way_and_beginning_without_load(bench, crash):
@@ -352,7 +352,8 @@ async def test_a_spawn_that_was_cut_finds_its_child(boot_with, crash, monkeypatc
     assert len(new.machine.parts.records.children(parent.pid)) == 1
 
 
-async def test_what_failed_for_want_of_room_failed_when_it_comes_back(bench, crash, monkeypatch):
+@pytest.mark.parametrize("call", ["print", "find"])  # one that acts, and one that reads
+async def test_what_failed_for_want_of_room_failed_when_it_comes_back(bench, crash, monkeypatch, call):
     point = Point()
     journal = bench.machine.parts.journal
     post = journal.post
@@ -360,10 +361,10 @@ async def test_what_failed_for_want_of_room_failed_when_it_comes_back(bench, cra
     async def main(sys):
         heard = ""
         try:
-            await sys.count("no room")
+            await getattr(sys, call)("no room")
         except Storage:
             heard = "Storage"
-        await sys.count("room again")
+        await getattr(sys, call)("room again")
         await point.here()
         return heard
 

@@ -23,7 +23,14 @@ from .describe import Description, Kind, Taken
 from .display import one_line
 from .handin import Basket
 
-OURS = ("json", "help", "owner", "priority", "detach")  # options that every app's command line has from llmos
+OURS = (
+    "json",
+    "help",
+    "owner",
+    "priority",
+    "adapter",
+    "detach",
+)  # options that every app's command line has from llmos
 
 _TYPES: dict[Kind, type] = {"text": str, "integer": int, "number": float, "flag": bool, "json": str}
 _METAVARS: dict[Kind, str] = {"text": "TEXT", "integer": "NUMBER", "number": "NUMBER", "flag": "", "json": "JSON"}
@@ -40,6 +47,7 @@ class Given:
     json: bool = False
     owner: str | None = None
     priority: str | None = None
+    adapter: str | None = None
     detach: bool = False
 
     @property
@@ -67,7 +75,7 @@ class Given:
             Given(
                 {**self.args, str(each): [element]},
                 {**shared, **({element: self.groups[element]} if element in self.groups else {})},
-                self.json, self.owner, self.priority, self.detach,
+                self.json, self.owner, self.priority, self.adapter, self.detach,
             )
             for element in elements
         ]  # fmt: skip
@@ -96,7 +104,7 @@ def parse(description: Description, words: Sequence[str], *, program: str, folde
     args = {name: _value(one, value, basket) for name, (one, value) in values.items() if value not in (None, [])}
     if seen["owner"] is not None and not _OWNER.fullmatch(seen["owner"]):
         raise BadInput(f"--owner: {seen['owner']!r} is no name", hint="letters, digits, and . _ @ - within")
-    return Given(args, basket.groups, seen["json"], seen["owner"], seen["priority"], seen["detach"])
+    return Given(args, basket.groups, seen["json"], seen["owner"], seen["priority"], seen["adapter"], seen["detach"])
 
 
 def words_of(wrong: typer.TyperException) -> str:
@@ -162,12 +170,17 @@ def _our_parameters() -> list[inspect.Parameter]:
     as_json = typer.Option("--json", help="Print the result as JSON and nothing else.", rich_help_panel=_PANEL)
     owner = typer.Option("--owner", help="Whose process it is; owners share no memory.", rich_help_panel=_PANEL)
     priority = typer.Option("--priority", help="Before or behind others.", rich_help_panel=_PANEL)
+    adapter = typer.Option(
+        "--adapter", help="The LoRA its model works with: NAME, NAME@SCALE, or '' for none.", metavar="NAME",
+        rich_help_panel=_PANEL,
+    )  # fmt: skip
     detach = typer.Option("--detach", help="Let it run in the background; says its pid.", rich_help_panel=_PANEL)
     classes = Literal["interactive", "normal", "batch"]
     return [
         _keyword("json", Annotated[bool, as_json], False),
         _keyword("owner", Annotated[str | None, owner], None),
         _keyword("priority", Annotated[classes | None, priority], None),
+        _keyword("adapter", Annotated[str | None, adapter], None),
         _keyword("detach", Annotated[bool, detach], False),
     ]
 

@@ -8,14 +8,17 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ...kernel.adapters import Adapter
 from ...kernel.errors import BadInput
 from ...kernel.machine import QUOTA, Machine, Parts
 from ...kernel.process import Output, Priority, Process, Signal
 from ...kernel.prompts import Encode, Prompts
 from ...kernel.sandbox import Sandbox
+from ...kernel.shelf import Shelf
 from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.embedder import Embedder
@@ -27,6 +30,7 @@ from ...memory.recall import Recall
 from ...memory.records import Record, Records, forget_the_dead
 from ...memory.salvage import mend
 from ...memory.tokens import BytePairTokens
+from ...models.adapters import Adapters
 from ...models.chat import ChatTemplate
 from ...models.engine import Engine
 from ...models.gguf import ModelFile, Vocabulary, read, vocabulary
@@ -44,6 +48,7 @@ from .launch import Launcher
 from .options import user
 from .registry import Registry
 from .seat import Row, Started
+from .settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -78,18 +83,19 @@ class Running:
         """Start an app with what a command line gave; see `Seat.start`."""
         return self.launcher.launch(
             app, given.args, owner=given.owner or user(), output=output, stdin=stdin, handed=given.handed,
-            priority=Priority[given.priority.upper()] if given.priority else None,
+            priority=Priority[given.priority.upper()] if given.priority else None, adapter=given.adapter,
         )  # fmt: skip
 
     async def signal(self, pid: int, signal: str) -> None:
         """Send a signal by name; see `Seat.signal`."""
         if signal.upper() not in Signal.__members__:
             raise BadInput(f"no signal {signal!r}", hint=f"signals are {', '.join(Signal.__members__)}")
-        here = {process.pid for process in self.machine.table if not process.suspended}
-        if pid not in here:
+        process = self.machine.table.find(pid)
+        if process is None or process.suspended:
+            here = {one.pid for one in self.machine.table if not one.suspended}
             end_suspended(self.machine.parts.records, self.machine.parts.journal, here, pid, signal)
             return
-        if not self.machine.table.get(pid).alive:
+        if not process.alive:
             raise BadInput(f"process {pid} has ended", hint="llmos ps lists those that live")
         await self.machine.signal(pid, Signal[signal.upper()])
 
@@ -112,6 +118,10 @@ class Running:
     async def rows(self) -> list[Row]:
         """The process table since boot."""
         return self.machine.snapshot()
+
+    async def meters(self) -> Row:
+        """See `Seat.meters`."""
+        return dict(self.machine.scheduler.meters())
 
     def pids(self, *, ended: bool = False) -> list[int]:
         """Processes that live, or also those that have ended since boot."""
@@ -139,34 +149,41 @@ async def boot(
     model: str | None = None,
     streams: int = 16,
     window: int = 4096,
-    way: str = "exact",
+    way: str | None = None,
     engine: Engine | None = None,
     serves: bool = False,
     on_progress: OnProgress | None = None,
 ) -> AsyncIterator[Running]:
     """A machine on this home until the block is left; holds the home's lock.
 
-    ``model`` is a name of the catalog or a file (None: the default), ``on_progress`` is told what is being done
+    ``model`` is a name of the catalog or a file (None: the default), ``way`` one of the engine's (None: as the model
+    was tuned, else exact), ``on_progress`` is told what is being done
     and how far it is (0 to 1). With ``engine`` no model is loaded: tests give a scripted one. ``serves`` promises
     to others that find the home held that `control.serve` follows.
     """
     with ExitStack() as undo:
         home.create()
         undo.enter_context(HomeLock(home, serves=serves))
+        states = settings(home).states
         with translated():
             with held_back():
                 database = Database(home.database, progress=on_progress or silent)
             undo.callback(database.close)
-            engine, prompts = _processor(home, model, streams, window, way, engine, on_progress or silent)
+            engine, prompts, identity = _processor(home, model, streams, window, way, engine, on_progress or silent)
             undo.callback(engine.close)
             forget_the_dead(database)
             journal = Journal(database)
             undo.callback(journal.close)
             embedder, recall, files = undo.enter_context(remembered(home, database, on_progress or silent))
         parts = Parts(
-            home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox(), files
-        )
+            home.root, engine, prompts, database, journal, Records(database), recall, embedder, Sandbox(), files,
+            Shelf(home.swap, ram=states.ram, disk=states.disk),
+            identity=identity,
+        )  # fmt: skip
         machine = Machine(parts)
+        with translated():
+            listed = Adapters(home.root).listing(engine.info.name)
+        machine.adapters = {entry.name: Adapter(entry.path, 1.0, entry.sha256) for entry in listed}
         audit, tools = Audit(home.root / "audit.jsonl"), Toolbox()
         undo.callback(audit.close)
         launcher = Launcher(machine, Registry(home))
@@ -217,23 +234,28 @@ def _processor(
     model: str | None,
     streams: int,
     window: int,
-    way: str,
+    way: str | None,
     engine: Engine | None,
     on_progress: OnProgress,
-) -> tuple[Engine, Prompts]:
+) -> tuple[Engine, Prompts, dict[str, str]]:
     if engine is not None:
-        return engine, Prompts(ChatTemplate.default(), engine.tokenize)
+        return engine, Prompts(ChatTemplate.default(), engine.tokenize), {}
     from ...models.catalog import Catalog
     from ...models.llama import LlamaEngine
     from ...models.prepare import ready
+    from ...models.tuning.kept import Tunings
 
     entry = Catalog(home.root).get(model)
-    path = ready(entry, home.root, progress=on_progress)
+    tuned = Tunings(home.root).settled(entry, way, streams)
+    path = ready(entry, home.root, tuned.format if tuned else None, progress=on_progress)
+    options = tuned.model_dump(exclude={"format"}) if tuned else {"way": way or "exact"}
     with held_back():
-        loaded = LlamaEngine(path, name=entry.name, streams=streams, window=window, way=way)
+        loaded = LlamaEngine(path, name=entry.name, streams=streams, window=window, **options)
     file, words = read(path), vocabulary(path)
     template = ChatTemplate(file.chat_template, words.piece(words.bos), words.piece(words.eos))
-    return loaded, Prompts(template, _encode(words, loaded, file))
+    weights = f"{path.name}, {path.stat().st_size} bytes"  # those that a model was prepared into, say
+    identity = {"sha256": entry.sha256, "weights": weights, "llama_cpp": metadata.version("llama_cpp_python")}
+    return loaded, Prompts(template, _encode(words, loaded, file)), identity
 
 
 def _encode(words: Vocabulary, engine: Engine, file: ModelFile) -> Encode:

@@ -1,13 +1,13 @@
 """The command line: what there is, and what each command takes. The work itself is imported when it is asked for."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from ... import __version__
-from . import cli_apps, cli_files, cli_keep, cli_machine, cli_memory, cli_models, cli_processes
-from .options import Options
+from . import cli_adapters, cli_apps, cli_files, cli_keep, cli_machine, cli_memory, cli_models, cli_processes
+from .options import Options, Way
 
 EPILOG = """
 [bold]Exit codes[/]: 0 done · 1 something needed is missing (doctor) · 2 what was given cannot be used · 69 a part is
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_apps.app, name="app")
 app.add_typer(cli_models.app, name="model")
+cli_models.app.add_typer(cli_adapters.app, name="adapter")
 app.add_typer(cli_memory.app, name="memory")
 app.add_typer(cli_files.app, name="fs")
 app.command()(cli_processes.ps)
@@ -33,6 +34,7 @@ app.command()(cli_processes.log)
 app.command()(cli_processes.attach)
 app.command()(cli_processes.kill)
 app.command()(cli_processes.resume)
+app.command()(cli_processes.replay)
 app.command()(cli_processes.checkpoint)
 app.command()(cli_processes.restore)
 app.command()(cli_processes.top)
@@ -67,8 +69,11 @@ def options(
     streams: Annotated[int, typer.Option(min=1, max=256, help="Sequences computed at a time.")] = 16,
     window: Annotated[int, typer.Option(min=256, help="Tokens that one process can see at a time.")] = 4096,
     way: Annotated[
-        Literal["exact", "fast"], typer.Option(help="exact: an answer never depends on what else runs.")
-    ] = "exact",
+        Way | None,
+        typer.Option(
+            help="exact, exact-q8: an answer never depends on what else runs. Unset: as it was tuned, else exact."
+        ),
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and all that is logged.")] = False,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
 ) -> None:

@@ -1,9 +1,13 @@
 """`llmos exec`, `doctor`, `demo`, `serve`: the sandbox, what this machine offers, the main job, and holding a home."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .api.place import IDLE, LARGEST, REQUESTS, Place
+from .options import Way
 
 _AS_JSON = typer.Option("--json", help="Print JSON and nothing else.")
 
@@ -62,11 +66,36 @@ def demo(
 
 def serve(
     context: typer.Context,
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing runs any more.")] = False,
+    model: Annotated[str | None, typer.Option(help="A name of `llmos model list` or a GGUF file.")] = None,
+    host: Annotated[str, typer.Option(help="The address to answer at; 0.0.0.0 is all of them.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    streams: Annotated[int | None, typer.Option(min=1, max=256, help="Sequences computed at a time.")] = None,
+    window: Annotated[
+        int | None, typer.Option("--context", min=256, help="Tokens that one request can have, answer included.")
+    ] = None,
+    way: Annotated[Way | None, typer.Option(help="exact: an answer never depends on what else runs.")] = None,
+    idle: Annotated[float, typer.Option(min=0.01, help="Minutes until a conversation without turns ends.")] = IDLE,
+    largest: Annotated[str, typer.Option("--max-body", help="Bytes of a request, or with K, M or G.")] = "8M",
+    requests: Annotated[int, typer.Option("--max-requests", min=1, help="More at a time get status 429.")] = REQUESTS,
+    until_idle: Annotated[bool, typer.Option("--until-idle", hidden=True)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON when it serves.")] = False,
 ) -> int:
-    """Hold the home for other terminals, without a shell; what they run has its model ready at once."""
+    """Serve the model to other programs: OpenAI's API over HTTP, and this home to other terminals.
+
+    Every request is a process and stands in `llmos ps`. Requests that go on from an earlier one are turns of the same
+    process: by what they say, or by the header X-LLMOS-Session, or by `user`. In a request "priority" is interactive,
+    normal or batch, and "overflow": "page" lets a conversation grow beyond the context, its oldest messages paged out.
+
+    Paths: /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /healthz and /metrics.
+    """
     import asyncio
 
-    from .serving import run_serve
+    from .serving import run_holder, run_serve
+    from .sizes import size
 
-    return asyncio.run(run_serve(context.obj, until_idle=until_idle))
+    given = {"model": model, "streams": streams, "window": window, "way": way}
+    options = replace(context.obj, **{name: value for name, value in given.items() if value is not None})
+    if until_idle:
+        return asyncio.run(run_holder(options))
+    place = Place(host, port, idle, size(largest) or LARGEST, requests)
+    return asyncio.run(run_serve(options, place, as_json=as_json))

@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import cli_tune
+
 if TYPE_CHECKING:
     from rich.console import Group
 
     from ...models.catalog import Entry
 
 app = typer.Typer(help="List, fetch, add and choose models.", no_args_is_help=True)
+app.command()(cli_tune.tune)
+app.command()(cli_tune.perplexity)
 _AS_JSON = typer.Option("--json", help="Print JSON and nothing else.")
 
 
@@ -40,15 +44,16 @@ def info(context: typer.Context, name: str, as_json: Annotated[bool, _AS_JSON] =
     """What a model is, and how far it can be trusted to write freely."""
     from ...models.catalog import Catalog
     from .display import out, print_json
+    from .tuned import tuned_words
 
     entry = Catalog(context.obj.home.root).get(name)
     if as_json:
         print_json(entry.model_dump(mode="json"))
     else:
-        out().print(_card(entry))
+        out().print(_card(entry, tuned_words(context.obj.home.root, entry)))
 
 
-def _card(entry: "Entry") -> "Group":
+def _card(entry: "Entry", tuned: str) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
@@ -59,6 +64,7 @@ def _card(entry: "Entry") -> "Group":
         ("weights", f"{entry.card.parameters:,} as {entry.format}, {entry.size / 2**20:.0f} MiB"),
         ("architecture", entry.architecture), ("context", f"{entry.context} tokens"),
         ("licence", entry.card.licence or "not said in the file"), ("trust", entry.card.trust),
+        ("tuned", tuned),
     ]  # fmt: skip
     table = rows_table(("", ""), facts)
     table.show_header = False

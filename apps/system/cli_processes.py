@@ -93,6 +93,29 @@ def resume(
     return asyncio.run(run_resume(context.obj, pids or []))
 
 
+def replay(
+    context: typer.Context,
+    pid: int,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> int:
+    """Run a process that has ended again from its journal, and compare every token with what it wrote then.
+
+    The model computes anew; what files, tools, memory, people and other processes told it is handed back from the
+    journal, and nothing reaches the world. Exit code 0: identical; 1: something came out otherwise.
+    """
+    import asyncio
+
+    from .display import out, print_json
+    from .replaying import run_replay, said
+
+    told = asyncio.run(run_replay(context.obj, pid))
+    if as_json:
+        print_json(told)
+    else:
+        out().print(said(told), markup=False, highlight=False)
+    return 0 if told["identical"] else 1
+
+
 def checkpoint(
     context: typer.Context,
     pid: int,

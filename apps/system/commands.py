@@ -71,7 +71,7 @@ class Commands:
         from .top import watch
 
         try:
-            await watch(console, self.jobs.seat.rows)
+            await watch(console, self.jobs.seat.rows, self.jobs.seat.meters)
         except asyncio.CancelledError:  # Ctrl-C as a signal: leaving is what was wanted
             _still_here()
         return ""

@@ -34,6 +34,7 @@ from . import hosting, stores
 from .boot import Running
 from .client import SOCKET, short_path
 from .exchange import LARGEST, Exchange, decoded
+from .replaying import replay
 from .window import context
 
 PATIENCE = 2.0
@@ -136,6 +137,10 @@ async def _ps(running: Running, exchange: Exchange) -> list[dict[str, Any]]:
     return await running.rows()
 
 
+async def _meters(running: Running, exchange: Exchange) -> dict[str, Any]:
+    return await running.meters()
+
+
 async def _kill(running: Running, exchange: Exchange) -> None:
     await running.signal(_pid(exchange), str(exchange.asked["signal"]))
 
@@ -154,6 +159,19 @@ async def _hand_in(running: Running, exchange: Exchange) -> None:
     await running.hand_in(process, {path: Path(file) for path, file in dict(exchange.asked["files"]).items()})
 
 
+async def _replay(running: Running, exchange: Exchange) -> dict[str, Any]:
+    telling: set[asyncio.Future[None]] = set()
+
+    def on_share(share: float) -> None:
+        step = asyncio.ensure_future(exchange.step({"share": share}))
+        telling.add(step)
+        step.add_done_callback(telling.discard)
+
+    told = await replay(running, _pid(exchange), on_share)
+    await asyncio.gather(*telling)
+    return told
+
+
 def _pid(exchange: Exchange) -> int:
     pid = exchange.asked["pid"]
     if not isinstance(pid, int):
@@ -161,7 +179,9 @@ def _pid(exchange: Exchange) -> int:
     return pid
 
 
-CALLS: dict[str, Handler] = {"ping": _ping, "ps": _ps, "kill": _kill, "context": _context, "hand_in": _hand_in}
+CALLS: dict[str, Handler] = {
+    "ping": _ping, "ps": _ps, "meters": _meters, "kill": _kill, "context": _context, "hand_in": _hand_in,
+}  # fmt: skip
 """Carried out to the end, whether or not their client waits for it."""
 
 STREAMS: dict[str, Handler] = {
@@ -169,10 +189,11 @@ STREAMS: dict[str, Handler] = {
     "run": hosting.run,
     "attach": hosting.attach,
     "resume": hosting.resume,
+    "replay": _replay,
 }
 """Broken off when their client goes away."""
 
-HOSTED = {"run", "resume"}
+HOSTED = {"run", "resume", "replay"}
 """A llmos that ends waits for these first."""
 
 

@@ -10,6 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from .sizes import shown_size
+
 # C0, C1, and the marks by which a text turns the direction of what stands around it.
 _STEERING = (*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _CONTROLS = {code: None for code in _STEERING if chr(code) not in "\n\t"}
@@ -116,6 +118,18 @@ class ProcessTable:
                 break
             gone.add(name)
         return gone
+
+
+def meters_line(meters: Mapping[str, Any]) -> Text:
+    """What `Scheduler.meters` gives, in one line."""
+    here, there = shown_size(meters["states_memory_bytes"]), shown_size(meters["states_file_bytes"])
+    parts = (
+        f"{meters['streams_in_use']} of {meters['streams']} streams",
+        f"{meters['tokens_saved']:,} of {meters['tokens_asked']:,} prompt tokens found ({meters['hit_rate']:.0%})",
+        f"{meters['swaps']:,} swaps",
+        f"states: {here} in memory, {there} in files",
+    )
+    return Text(" · ".join(parts), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def process_table(rows: Iterable[Mapping[str, Any]], *, title: str = "") -> ProcessTable:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from ...kernel.errors import OSFault
 from ...kernel.sandbox import probe
+from ...kernel.shelf import disk_room, memory_room
 from ...kernel.translate import translate, translated
 from ...memory.salvage import flaws, salvage
 from .display import clean, out, print_json
@@ -25,6 +26,8 @@ from .ending import held_back
 from .home import Home, HomeLock
 from .options import Options
 from .session import preparing
+from .settings import settings
+from .sizes import shown_size
 
 State = Literal["ok", "warn", "missing"]
 _USEFUL = ("avx", "avx2", "f16c", "fma", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
@@ -44,10 +47,11 @@ class Check:
 
 def examine(options: Options) -> Iterator[Check]:
     """Every check, one after the other; none changes anything but the home's own folders."""
-    looks: list[Callable[[Home], Check]] = [_processor, _memory, _disk, _python, _database, _llama, _home]
+    looks: list[Callable[[Home], Check]] = [_processor, _memory, _disk, _python, _database, _llama, _home, _states]
     for look in looks:
         yield look(options.home)
     yield _model(options)
+    yield from _tuning(options)
     yield _embedder(options)
     yield _chroma()
     yield from _sandbox()
@@ -86,6 +90,18 @@ def _disk(home: Home) -> Check:
     if free < 2 * _GIB:
         return Check("disk", "warn", detail, "larger models will not fit")
     return Check("disk", "ok", detail)
+
+
+def _states(home: Home) -> Check:
+    """Room for states of processes that are in no stream."""
+    try:
+        states = settings(home).states
+    except OSFault as fault:
+        return Check("states", "missing", fault.message, fault.hint)
+    place = next(path for path in (home.root, *home.root.parents) if path.exists())
+    ram = memory_room() if states.ram is None else states.ram
+    disk = disk_room(place) if states.disk is None else states.disk
+    return Check("states", "ok", f"up to {shown_size(ram)} in memory, then {shown_size(disk)} in {home.swap}")
 
 
 def _python(_: Home) -> Check:
@@ -160,6 +176,27 @@ def _model(options: Options) -> Check:
     except ModelFault as fault:
         return Check("model", "missing", fault.message, fault.hint)
     return Check("model", "ok", str(entry))
+
+
+def _tuning(options: Options) -> Iterator[Check]:
+    """Whether the model is computed as suits this machine."""
+    from ...models.catalog import Catalog
+    from ...models.faults import ModelFault
+    from ...models.tuning.kept import Tunings, stale
+    from .tuned import tuned_words
+
+    tunings = Tunings(options.home.root)
+    try:
+        entry = Catalog(options.home.root).get(options.model)
+    except ModelFault:
+        return  # `_model` has said so
+    found = tunings.get(entry)
+    if tunings.damage:
+        yield Check("tuning", "warn", tunings.damage, "llmos model tune measures again")
+    elif found is not None and stale(found, entry):
+        yield Check("tuning", "warn", tuned_words(options.home.root, entry), f"llmos model tune {entry.name}")
+    else:
+        yield Check("tuning", "ok", tuned_words(options.home.root, entry))
 
 
 def _embedder(options: Options) -> Check:

@@ -62,7 +62,8 @@ class Guest:
     async def start(self, app: str, given: Given, output: Output, *, stdin: str = "", detach: bool = False) -> Distant:
         """Start an app there; see `Seat.start`. With ``detach`` it goes on alone, and counts as ended here."""
         asked = self._link.begin(
-            "run", app=app, args=given.args, owner=given.owner or user(), priority=given.priority, detach=detach,
+            "run", app=app, args=given.args, owner=given.owner or user(), priority=given.priority,
+            adapter=given.adapter, detach=detach,
             handed={path: str(file) for path, file in given.handed.items()}, answers=answers(output),
         )  # fmt: skip
         for place in range(0, len(stdin), PIECE):
@@ -121,6 +122,11 @@ class Guest:
         """The process table of the one that holds the home."""
         rows: list[Row] = await self._link.ask("ps")
         return rows
+
+    async def meters(self) -> Row:
+        """See `Seat.meters`."""
+        meters: Row = await self._link.ask("meters")
+        return meters
 
     def pids(self, *, ended: bool = False) -> list[int]:
         """Processes that live, or also those that have ended; none where nobody answers."""

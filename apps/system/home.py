@@ -3,7 +3,7 @@
     HOME/llmos.db       processes, journal, memory, files   HOME/apps/NAME      apps installed from a folder
     HOME/models/        prepared and added models           HOME/site/          apps installed as packages
     HOME/history        lines typed in the shell            HOME/run/           what only a running llmos needs
-    HOME/lock           held while a llmos runs
+    HOME/lock           held while a llmos runs           HOME/swap/          states of processes, while a llmos runs
 
 All of it is this user's alone, mode 0700.
 """
@@ -65,6 +65,11 @@ class Home:
     def run(self) -> Path:
         """The control socket and handed-in files of a running llmos."""
         return self.root / "run"
+
+    @property
+    def swap(self) -> Path:
+        """States of processes that are in no stream; made by a llmos that runs, and removed at its end."""
+        return self.root / "swap"
 
     @property
     def history(self) -> Path:

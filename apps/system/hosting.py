@@ -1,6 +1,6 @@
 """Processes that run here for other terminals, and what is told to those.
 
-    {"id": 1, "call": "run", "app", "args", "owner", "priority", "handed", "answers", "detach"}
+    {"id": 1, "call": "run", "app", "args", "owner", "priority", "adapter", "handed", "answers", "detach"}
     {"id": 1, "stdin": "…"} …  {"id": 1, "stdin": ""}      what is piped in, in pieces, and its end
     {"id": 2, "call": "attach", "pid": 7, "answers"}       to listen to one that runs already
     {"id": 3, "call": "resume", "pid": 5, "answers"}       to let one go on that is suspended
@@ -45,6 +45,7 @@ class Run(BaseModel):
     args: dict[str, Any]
     owner: str
     priority: Literal["interactive", "normal", "batch"] | None = None
+    adapter: str | None = None
     handed: dict[str, Path] = {}
     answers: bool = False
     detach: bool = False
@@ -66,7 +67,7 @@ async def run(running: Running, exchange: Exchange) -> Any:
     with channel.listening(holds_up=True, answers=asked.answers) as ear:
         process = running.launcher.launch(
             asked.app, asked.args, owner=asked.owner, output=channel, stdin=stdin, handed=asked.handed,
-            priority=Priority[asked.priority.upper()] if asked.priority else None,
+            priority=Priority[asked.priority.upper()] if asked.priority else None, adapter=asked.adapter,
         )  # fmt: skip
         if asked.detach:
             running.host(asyncio.ensure_future(process.ended.wait()))

@@ -39,6 +39,7 @@ def app_panel(info: AppInfo, described: Description | None) -> Group:
         ("where", info.folder),
         ("runs", f"{how}, {manifest.priority} priority"),
         ("limits", ", ".join(limits) or "none"),
+        *([("adapter", manifest.adapting)] if manifest.adapter else []),
     ])  # fmt: skip
     facts.show_header = False
     parts: list[Text | Table] = [title(manifest), facts, Text(), rights_table(manifest)]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...kernel.errors import AppFailed, OSFault
+from ...kernel.limits import Limits
 from ...kernel.machine import Body, Machine
 from ...kernel.process import Output, Priority, Process
 from ...kernel.revival import give_up, revive
 from ...kernel.translate import translated
-from ...memory.records import Record
+from ...memory.records import Life, Record
 from ...syscalls import calls as c
 from ...syscalls import remote
 from ...syscalls.api import Sys
@@ -73,9 +75,11 @@ class Launcher:
         rights: list[str] | None = None,
         priority: Priority | None = None,
         spawned: int | None = None,
+        adapter: str | None = None,
     ) -> Process:
-        """Start an app by name; ``output`` becomes the ``here`` of its channel, unless it is one.
+        """Start an app by name, with its own adapter unless told which.
 
+        ``output`` becomes the ``here`` of its channel, unless it is one.
         Raises `NotFound`, and `BadInput` for arguments that do not fit.
         """
         assert self.gate is not None
@@ -97,6 +101,7 @@ class Launcher:
                 args=args,
                 stdin=stdin,
                 handed=handed,
+                adapter=manifest.adapting if adapter is None else adapter,
             )
         if parent is None:
             self._listen(process, channel)
@@ -121,6 +126,17 @@ class Launcher:
             name, args, owner=parent.owner, output=parent.output, parent=parent, rights=rights,
             priority=parent.priority, spawned=spawned,
         )  # fmt: skip
+
+    def replay(self, record: Record, life: Life, adapter: str, gate: Gate, output: Output) -> Process:
+        """Run the app of a finished process again, at a gate of its own; raises as `launch` does."""
+        info = self.registry.get(record.app)
+        limits = replace(Limits(**life.limits), tokens=None, seconds=None, children=None)  # what clock and cache decide
+        with translated():
+            return self.machine.start(
+                self._body(gate, info, record.args), app=record.app, owner=record.owner, args=record.args,
+                rights=frozenset(life.rights), limits=limits, priority=Priority.BATCH, output=output,
+                adapter=adapter, replays=record.pid,
+            )  # fmt: skip
 
     def revive(self, record: Record, output: Output) -> Process | None:
         """Let a process of an earlier llmos go on; None for one that cannot, and it has ended."""

@@ -21,7 +21,7 @@ from ...memory.journal import Journal, entries
 from ...memory.records import Record, Records
 from .client import NotRunning, ask
 from .comeback import end_suspended
-from .display import clean, one_line, out, process_table, rows_table, seconds
+from .display import clean, meters_line, one_line, out, process_table, rows_table, seconds
 from .ending import held_back
 from .home import Home, HomeLock
 
@@ -121,8 +121,16 @@ def watch(home: Home, every: float) -> None:
         while True:
             rows = processes(home)
             title = f"{home.root}  {datetime.now():%H:%M:%S}  {len(rows)} living"
-            live.update(Group(Text(title, style="dim"), Text(), process_table(rows)), refresh=True)
+            live.update(Group(Text(title, style="dim"), _meters(home), Text(), process_table(rows)), refresh=True)
             time.sleep(every)
+
+
+def _meters(home: Home) -> Text:
+    """One line, empty while no llmos runs."""
+    try:
+        return meters_line(ask(home, "meters"))
+    except Unavailable:
+        return Text()
 
 
 @contextmanager

@@ -49,6 +49,8 @@ class Manifest(BaseModel):
     summary: Annotated[str, AfterValidator(_words)] = Field(min_length=1, max_length=200)
     rights: Annotated[list[str], AfterValidator(_rights)] = []
     priority: Literal["interactive", "normal", "batch"] = "normal"
+    adapter: str = Field("", description="the LoRA its model works with, a name of llmos model adapter list")
+    adapter_scale: float | None = Field(None, description="how much the adapter counts; not said: 1")
     each: str | None = Field(None, description="list argument of which every element gets a process of its own")
     input: bool | None = Field(
         None,
@@ -57,6 +59,12 @@ class Manifest(BaseModel):
     )
     isolated: bool = Field(False, description="a child process even when shipped; other apps always are one")
     limits: Annotated[Limits, BeforeValidator(_limits)] = Limits()
+
+    @property
+    def adapting(self) -> str:
+        """Its adapter with the scale that it asks for, as `Machine.adapter` takes it; "" for none."""
+        scale = "" if self.adapter_scale is None else f"@{self.adapter_scale:g}"
+        return self.adapter and self.adapter + scale
 
 
 def read_manifest(folder: Path) -> Manifest:

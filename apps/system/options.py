@@ -4,6 +4,7 @@ import getpass
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from ...kernel.errors import BadInput
 from .handin import expanded
@@ -11,6 +12,9 @@ from .home import Home, home_path
 
 SCRIPTED = "scripted"
 """The name of no model: prompts are said back."""
+
+Way = Literal["exact", "exact-q8", "fast"]
+"""Ways through the arithmetic, see `models/llama.py`."""
 
 
 @dataclass
@@ -21,7 +25,7 @@ class Options:
     model: str | None = None
     streams: int = 16
     window: int = 4096
-    way: str = "exact"
+    way: Way | None = None  # as the model was tuned, or exact
     debug: bool = False
 
     @cached_property

@@ -94,6 +94,9 @@ class Seat(Protocol):
     async def rows(self) -> list[Row]:
         """The process table since that llmos began."""
 
+    async def meters(self) -> Row:
+        """Figures of its scheduler, see `Scheduler.meters`."""
+
     def pids(self, *, ended: bool = False) -> list[int]:
         """Processes that live, or also those that have ended; at once, for whoever cannot wait."""
 

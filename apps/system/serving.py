@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import IO
 
 from ...kernel.errors import HomeHeld, Unavailable
+from .api.place import Place
 from .arguments import Given
 from .boot import Running
 from .client import NotRunning, ask
@@ -27,20 +30,57 @@ IDLE = 5.0
 _LOOK = 0.1  # seconds between two looks
 
 
-async def run_serve(options: Options, *, until_idle: bool) -> int:
-    """Hold the home until Ctrl-C or TERM; or until nothing has run, and no terminal was there, for a while."""
+async def run_holder(options: Options) -> int:
+    """Hold the home until nothing has run, and no terminal was there, for a while."""
+    async with _holding(options) as seat:
+        last = monotonic()
+        while monotonic() - last < IDLE:
+            await asyncio.sleep(_LOOK)
+            if _busy(seat):
+                last = monotonic()
+    return 0
+
+
+async def run_serve(options: Options, place: Place, *, as_json: bool) -> int:
+    """Hold the home, and answer HTTP, until Ctrl-C or TERM."""
+    from .api.server import serving
+
+    async with _holding(options) as seat, serving(seat, place) as url:
+        _announce(seat, place, url, as_json=as_json)
+        await asyncio.Event().wait()
+    return 0
+
+
+@asynccontextmanager
+async def _holding(options: Options) -> AsyncIterator[Running]:
+    """Our own llmos; raises `HomeHeld` where another one serves the home."""
     async with session(options) as seat:
         if isinstance(seat, Guest):
             raise HomeHeld(
                 f"{options.home.root} is held by process {seat.holder}", hint="that one serves others already"
             )
-        err().print(f"llmos on {seat.model} serves {options.home.root}; Ctrl-C ends it", style="dim", markup=False)
-        last = monotonic()
-        while not until_idle or monotonic() - last < IDLE:
-            await asyncio.sleep(_LOOK)
-            if _busy(seat):
-                last = monotonic()
-    return 0
+        yield seat
+
+
+def _announce(seat: Running, place: Place, url: str, *, as_json: bool) -> None:
+    """Say that it serves, and how to try it."""
+    info = seat.machine.parts.engine.info
+    if as_json:
+        print_json({"url": url, "pid": os.getpid(), "home": str(seat.home.root), **seat.described()})
+        sys.stdout.flush()
+        return
+    body = '{"messages":[{"role":"user","content":"Hello"}]}'
+    lines = {
+        f"llmos on {seat.model} serves {url}/v1 and {seat.home.root}; Ctrl-C ends it": "",
+        f"{info.streams} streams of {info.window:,} tokens each, {info.way}": "dim",
+        f"try: curl {url}/v1/chat/completions -d '{body}'": "dim",
+    }
+    if not place.loopback:
+        lines[f"anybody who reaches {place.host} may use it, there is no password; --host 127.0.0.1 keeps it here"] = (
+            "red"
+        )
+    for line, style in lines.items():
+        err().print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _busy(running: Running) -> bool:
@@ -85,8 +125,9 @@ def _begin(options: Options, said: IO[bytes]) -> subprocess.Popen[bytes]:
 def _words(options: Options) -> Sequence[str]:
     """The options as they are typed before a command."""
     model = ["--model", options.model] if options.model else []
-    numbers = ["--streams", str(options.streams), "--window", str(options.window), "--way", options.way]
-    return ["--home", str(options.home.root), *model, *numbers]
+    way = ["--way", options.way] if options.way else []
+    numbers = ["--streams", str(options.streams), "--window", str(options.window)]
+    return ["--home", str(options.home.root), *model, *way, *numbers]
 
 
 def answers(home: Home) -> bool:

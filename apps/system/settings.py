@@ -7,7 +7,11 @@
     file_days = 30           # LLMOS_RETENTION_FILE_DAYS: versions of files, and deleted files,
     file_versions = 10       # LLMOS_RETENTION_FILE_VERSIONS: and after that the newest so many of each
 
-"none" takes a limit away.
+    [states]                 # of processes that wait, and of what prompts begin with: kept, not computed again
+    ram = "2G"               # LLMOS_STATES_RAM: in memory; where it is not set, a quarter of what is free, 2G at most
+    disk = "8G"              # LLMOS_STATES_DISK: beyond that in HOME/swap; a quarter of what is free, 8G at most
+
+"none" takes a limit of retention away.
 """
 
 import tomllib
@@ -60,6 +64,15 @@ class Retention(BaseModel):
         return Keep(self.days, self.processes, self.size)
 
 
+class States(BaseModel):
+    """Bytes for states that are in no stream; None takes what suits the machine."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ram: Annotated[NonNegativeInt | None, BeforeValidator(_bytes)] = None
+    disk: Annotated[NonNegativeInt | None, BeforeValidator(_bytes)] = None
+
+
 class Settings(BaseSettings):
     """All sections."""
 
@@ -68,6 +81,7 @@ class Settings(BaseSettings):
     )
 
     retention: Retention = Retention()
+    states: States = States()
 
 
 def settings(home: Home) -> Settings:

@@ -11,10 +11,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from .display import process_table
+from .display import meters_line, process_table
 
 _LEAVE = {"q", "Q", Keys.ControlC, Keys.ControlD, Keys.Escape}
-_ABOVE = 3  # lines over the rows: the head, an empty one, the names of the columns
+_ABOVE = 4  # lines over the rows: the head, the meters, an empty one, the names of the columns
 
 Row = dict[str, Any]
 
@@ -26,7 +26,12 @@ def shown(rows: Sequence[Row], height: int) -> list[Row]:
     return [*living, *ended][: max(1, height - _ABOVE)]
 
 
-async def watch(console: Console, snapshot: Callable[[], Awaitable[list[Row]]], every: float = 0.5) -> None:
+async def watch(
+    console: Console,
+    snapshot: Callable[[], Awaitable[list[Row]]],
+    meters: Callable[[], Awaitable[Row]],
+    every: float = 0.5,
+) -> None:
     """Show it anew every so many seconds, until q or Ctrl-C."""
     leave = asyncio.Event()
     keys = get_app_session().input
@@ -41,7 +46,8 @@ async def watch(console: Console, snapshot: Callable[[], Awaitable[list[Row]]], 
             rows = await snapshot()
             living = sum(row["state"] != "done" for row in rows)
             head = Text(f"{datetime.now():%H:%M:%S}  {living} living  q leaves")
-            live.update(Group(head, Text(), process_table(shown(rows, console.height))), refresh=True)
+            line = meters_line(await meters())
+            live.update(Group(head, line, Text(), process_table(shown(rows, console.height))), refresh=True)
             try:
                 await asyncio.wait_for(leave.wait(), every)
             except TimeoutError:

@@ -58,6 +58,7 @@ from .processes import (
 )
 from .text import (
     TEXTS,
+    Chance,
     Choose,
     Chosen,
     Count,
@@ -68,6 +69,7 @@ from .text import (
     Embedded,
     Generate,
     Generated,
+    Likely,
     Message,
     Sentences,
 )
@@ -98,6 +100,7 @@ __all__ = [
     "Answered",
     "Ask",
     "CallTool",
+    "Chance",
     "Choose",
     "Chosen",
     "Compact",
@@ -137,6 +140,7 @@ __all__ = [
     "InputText",
     "Kill",
     "Label",
+    "Likely",
     "ListFiles",
     "ListTools",
     "Load",

@@ -27,6 +27,7 @@ class Generate(Request):
 
     prompt: str | None = Field(None, description="a user message after the context")
     messages: list[Message] = Field([], description="messages between the context and the prompt, not kept")
+    raw: str | None = Field(None, description="text to go on from as it stands: no context, messages or template")
     use_context: bool = Field(True, description="false: leave the process's context out")
     recall: int = Field(0, ge=0, le=100, description="most pages that are out and fit the prompt; they come back first")
     begin: str = Field("", description="text the answer begins with (not part of the reply)")
@@ -38,6 +39,8 @@ class Generate(Request):
     repeat_penalty: float = Field(1.0, gt=0, le=2)
     seed: int | None = Field(None, description="none: derived from the process")
     stop: list[str] = Field([], max_length=16, description="the answer ends before any of these")
+    ignore_end: bool = Field(False, description="go on where the model would end, up to max_tokens")
+    top: int | None = Field(None, ge=0, le=20, description="give the chances of each token, and of so many others")
     grammar: str | None = Field(None, description="GBNF, first rule root")
     json_schema: dict[str, Any] | None = Field(None, description="JSON schema; the answer is compact JSON of it")
     spans: Sentences | None = Field(None, description="the answer is made of these texts only")
@@ -45,16 +48,33 @@ class Generate(Request):
     show: bool = Field(False, description="also write the answer, as it comes, to the process's output")
 
 
+class Likely(Reply):
+    """A token that could have stood in a place."""
+
+    token: str = Field(description="its text; broken characters replaced")
+    bytes: list[int]
+    logprob: float = Field(description="natural logarithm of its chance, before sampling and constraint")
+
+
+class Chance(Likely):
+    """A token of the answer, and the likeliest in its place."""
+
+    top: list[Likely] = Field([], description="the likeliest first")
+
+
 class Generated(Reply):
     """What the model wrote."""
 
     text: str
     finish: Literal["end", "stop", "length"]
+    stopped: str | None = Field(None, description="the stop that was met")
     tokens_in: int = Field(description="tokens of the whole prompt")
     tokens_reused: int = Field(description="of these, tokens that were still in the engine's cache")
     tokens_out: int
     first_token_s: float = Field(description="from the call to the first token")
     seconds: float
+    tokens: list[int] = Field([], description="the answer's tokens, by the model's vocabulary; a replay compares them")
+    chances: list[Chance] = Field([], description="of each token, where `top` asked for them")
 
 
 class Choose(Request):

@@ -125,7 +125,7 @@ def test_versions(llmos):
         (["fly"], ["No such command 'fly'"]),
         (["--fly"], ["No such option: --fly"]),
         (["ps", "--al"], ["--al", "llmos ps --help"]),
-        (["--way", "quick", "ps"], ["--way", "'exact', 'fast'"]),
+        (["--way", "quick", "ps"], ["--way", "'exact', 'exact-q8', 'fast'"]),
         (["app", "run", "suport"], ["no app 'suport'"]),
         (["app", "info", "nothing-like-it"], ["no app", "llmos app list"]),
         (["app", "new", "Shout!"], ["'Shout!' is no name"]),
@@ -436,3 +436,31 @@ def test_the_shell_reads_lines_from_a_pipe(home):
     )  # fmt: skip
     assert (ended.returncode, ended.stdout) == (2, "hello\n")
     one_line(ended.stderr, "nowhere")
+
+
+def test_replay_says_whether_a_process_comes_to_the_same(llmos, tmp_path):
+    (tmp_path / "a.txt").write_text("The sea is green. The boats come back at noon. Nobody goes out in winter.")
+    assert llmos("--model", "scripted", "app", "run", "summarize", "a.txt")[0] == 0
+    code, out, err = llmos("--model", "scripted", "replay", "1")
+    assert (code, err) == (0, "")
+    assert out.startswith("identical: ")
+    told = json.loads(llmos("--model", "scripted", "replay", "1", "--json")[1])
+    assert (told["pid"], told["identical"], told["difference"]) == (1, True, None)
+    code, _, err = llmos("--model", "scripted", "--window", "2048", "replay", "1")
+    assert code == 69
+    assert "window 4096, here 2048" in err
+    code, _, err = llmos("--model", "scripted", "replay", "77")
+    assert code != 0
+    assert "no process 77" in err
+
+
+def test_an_adapter_that_is_none_is_refused_and_an_app_cannot_run_with_one_that_is_not_there(llmos, tmp_path):
+    (tmp_path / "a.txt").write_text("Some words.")
+    (tmp_path / "a.gguf").write_text("no GGUF")
+    code, _, err = llmos("model", "adapter", "add", "polite", "a.gguf")
+    assert code != 0
+    assert "a.gguf" in err
+    assert llmos("model", "adapter", "list", "--json") == (0, "", "")
+    code, _, err = llmos("--model", "scripted", "app", "run", "summarize", "a.txt", "--adapter", "polite")
+    assert code == 69
+    assert "takes no adapters" in err

@@ -1,5 +1,7 @@
 import asyncio
 import json
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from llmos.kernel.errors import (
@@ -15,6 +17,7 @@ from llmos.kernel.errors import (
 from llmos.kernel.limits import Limits
 from llmos.kernel.process import Signal, State
 from llmos.syscalls import calls as c
+from llmos.syscalls.table import TABLE, Keeps
 
 
 async def test_a_right_that_is_missing_is_named_and_audited(bench, home):
@@ -42,21 +45,72 @@ async def test_intent_and_outcome_of_every_call_stand_in_the_journal(bench):
 
 async def test_the_intent_is_on_disk_before_the_call_acts(bench, monkeypatch):
     seen = []
-    entry = bench.gate.table["now"]
+    entry = bench.gate.table["progress"]
 
     async def handler(call, request):
         seen.extend(e.call for e in bench.machine.parts.journal.entries(call.process.pid))
         return await entry.handler(call, request)
 
-    from dataclasses import replace
-
-    monkeypatch.setitem(bench.gate.table, "now", replace(entry, handler=handler))
+    monkeypatch.setitem(bench.gate.table, "progress", replace(entry, handler=handler))
 
     async def main(sys):
-        await sys.now()
+        await sys.progress(1, 2)
 
     await bench.run(main)
-    assert seen == ["now"]
+    assert seen == ["progress"]
+
+
+async def test_of_a_call_that_changes_nothing_only_the_outcome_is_kept_and_of_a_pure_one_nothing(bench):
+    async def main(sys):
+        await sys.progress(1, 2)
+        tokens = await sys.count("some words")
+        with pytest.raises(NotFound):
+            await sys.read("nowhere.txt")
+        return [await sys.now(), (await sys.count("some words")).tokens == tokens.tokens]
+
+    process = bench.start(main)
+    await process.ended.wait()
+    entries = bench.machine.parts.journal.entries(process.pid)
+    assert [(e.call, e.ok, e.n, e.after) for e in entries] == [
+        ("progress", True, 1, 1), ("file.read", False, 2, 2), ("now", True, 3, 3),
+    ]  # fmt: skip
+    assert process.result == [entries[-1].reply["seconds"], True]
+    assert process.usage.calls == 5
+
+
+async def test_a_read_that_was_given_up_stands_in_the_journal_once_and_as_such(bench, monkeypatch):
+    began = asyncio.Event()
+
+    async def long(call, request):
+        began.set()
+        await asyncio.Future()
+
+    monkeypatch.setitem(bench.gate.table, "recall", replace(bench.gate.table["recall"], handler=long))
+
+    async def main(sys):
+        reading = asyncio.ensure_future(sys.recall("anything"))
+        await began.wait()
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+        told = asyncio.ensure_future(sys.now())
+        for _ in range(3):  # its outcome is on its way to the disk
+            await asyncio.sleep(0)
+        told.cancel()
+        with suppress(asyncio.CancelledError):
+            await told
+        await sys.print("over")
+
+    process = bench.start(main)
+    await process.ended.wait()
+    entries = bench.machine.parts.journal.entries(process.pid)
+    assert sorted((e.call, (e.reply or {}).get("code")) for e in entries) == [
+        ("now", "cancelled"), ("print", None), ("recall", "cancelled"),
+    ]  # fmt: skip
+
+
+def test_every_call_that_keeps_nothing_does_not_wait():
+    assert not [name for name, entry in TABLE.items() if entry.keeps is Keeps.NOTHING and entry.waits]
 
 
 async def test_a_time_out_is_an_error_of_its_own_and_the_process_goes_on(bench):

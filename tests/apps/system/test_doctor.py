@@ -23,7 +23,8 @@ def test_every_part_is_looked_at(options):
         seen[check.name] = check
         if check.name == "chroma":
             break
-    names = ["processor", "memory", "disk", "python", "database", "llama.cpp", "home", "model", "embedder", "chroma"]
+    names = ["processor", "memory", "disk", "python", "database", "llama.cpp", "home", "states"]
+    names += ["model", "tuning", "embedder", "chroma"]
     assert list(seen) == names
     assert all(check.detail for check in seen.values())
     assert seen["home"].state == "ok"
