@@ -57,7 +57,7 @@ async def overhead(setting: Setting) -> list[Figure]:
     told = []
     for way in setting.ways:
         words = (*_model(setting), "--way", way, *(("--processes", "16") if setting.quick else ()))
-        found = await setting.script("overhead", "overhead", *words)
+        found = await setting.script("overhead", "overhead", *words, prints=True)
         told += [
             Figure("overhead", "share of a full step", "", found["full_share"], way, goal=Goal(0.04)),
             Figure("overhead", "a full step", "ms", found["full_step_ms"], way),
@@ -67,7 +67,8 @@ async def overhead(setting: Setting) -> list[Figure]:
 
 async def calls(setting: Setting) -> list[Figure]:
     """System calls a second through the gate, with no model."""
-    found = await setting.script("calls", "gate", *_runs(setting), *(("--calls", "1000") if setting.quick else ()))
+    few = ("--calls", "1000") if setting.quick else ()
+    found = await setting.script("calls", "gate", *_runs(setting), *few, prints=True)
     goals = {"acts": 5_000.0, "reads": 5_000.0, "pure": 50_000.0}
     return [
         Figure(
@@ -80,7 +81,8 @@ async def calls(setting: Setting) -> list[Figure]:
 
 async def sleepers(setting: Setting) -> list[Figure]:
     """10,000 sleeping processes: memory, `ps`, and a wake-up."""
-    found = await setting.script("sleepers", "sleepers", *(("--processes", "500") if setting.quick else ()))
+    few = ("--processes", "500") if setting.quick else ()
+    found = await setting.script("sleepers", "sleepers", *few, prints=True)
     shown = (
         ("mib", "MiB", Goal(1024)), ("ps_s", "s", Goal(0.5)), ("wake_ms", "ms", Goal(10)), ("wake_worst_ms", "ms", None),
     )  # fmt: skip
@@ -116,6 +118,6 @@ async def constrained(setting: Setting) -> list[Figure]:
     """Answers held to a JSON schema against free ones, time of a token."""
     words = (*_model(setting), "--ways", ",".join(setting.ways), *_runs(setting))
     return [
-        Figure("constrained", "of free text, a token", "times", row["slower"], row["way"], goal=Goal(1.15))
+        Figure("constrained", f"of free text, {row['processes']} at once", "times", row["slower"], row["way"], goal=Goal(1.15))
         for row in await setting.script("constrained", "constrained", *words)
     ]

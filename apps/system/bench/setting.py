@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -55,27 +56,30 @@ class Setting:
         self.raw[row] = found
         return found
 
-    async def script(self, row: str, name: str, *words: str) -> Any:
-        """What a program of `SCRIPTS` writes as JSON; raises `Unavailable` where it is not there or fails."""
+    async def script(self, row: str, name: str, *words: str, prints: bool = False) -> Any:
+        """What a program of `SCRIPTS` tells as JSON; raises `Unavailable` where it is not there or fails.
+
+        It writes it into the file that --json names, or ``prints`` it when --json is said.
+        """
         path = SCRIPTS / f"{name}.py"
         if not path.exists():
             raise Unavailable(f"benchmarks/{name}.py is not there", hint="run llmos bench from a clone")
         self.on_step(f"{row}: {' '.join([name, *words])}")
         with tempfile.TemporaryDirectory(prefix="llmos-bench-") as folder:
             file = Path(folder, "found.json")
-            await _run([str(path), *words, "--json", str(file)])
-            self.raw.setdefault(row, []).append(found := json.loads(file.read_text()))
-            return found
+            said = await _run([str(path), *words, "--json", *(() if prints else (str(file),))])
+            found = json.loads(said if prints else file.read_bytes())
+        self.raw.setdefault(row, []).append(found)
+        return found
 
 
-async def _run(words: Sequence[str]) -> None:
-    """A program of Python's, until it ends well; killed with us."""
+async def _run(words: Sequence[str]) -> bytes:
+    """What a program of Python's prints, when it ends well; it is killed with us."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        sys.executable, *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     try:
-        _, wrong = await process.communicate()
+        said, wrong = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
@@ -83,3 +87,4 @@ async def _run(words: Sequence[str]) -> None:
     if process.returncode:
         last = wrong.decode(errors="replace").strip()[-_SAID:]
         raise Unavailable(f"{Path(words[0]).name} ended with {process.returncode}: {last}")
+    return said
