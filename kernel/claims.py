@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from .turns import INTERACTIVE, Budget, Place, View
 
-AGE = 10_000.0
+AGE = 10_000_000.0
 """Milliseconds that a sequence is passed over before it ranks one class higher."""
 
 RETURN = 200.0

@@ -62,7 +62,7 @@ async def test_length_and_stop_end_an_answer(serve):
 @pytest.mark.parametrize("streams", [1, 3, 24])
 async def test_neighbours_swaps_and_streams_change_no_answer(serve, streams):
     engine = ScriptedEngine(counting, streams=streams, window=2048)
-    scheduler = serve(engine, quantum=40)
+    scheduler = serve(engine, quantum=20)
     prompts = [f"question {i} " * (i * 7 % 31 + 1) for i in range(24)]
     written = await asyncio.gather(*(write(scheduler, process(i), p) for i, p in enumerate(prompts)))
     assert [w.text for w in written] == [counting(p)[:60] for p in prompts]
