@@ -60,7 +60,7 @@ async def main_of(sys: Sys, number: int, tokens: int) -> None:
 async def measure(home: Home, processes: int, tokens: int, model: str | None, way: str) -> dict[str, float]:
     """The figures, by name."""
     async with boot(home, model=model, streams=processes, window=512, way=way) as running:
-        watched = Watched(running.machine.parts.engine)
+        watched = Watched(running.machine.cores.local.engine)
         started = [start(running, lambda sys, n=n: main_of(sys, n, tokens)) for n in range(processes)]
         for process in started:
             await process.ended.wait()

@@ -24,7 +24,6 @@ from ..memory.records import Records
 from ..memory.rendering import Measure
 from .cores.core import Core
 from .cores.cores import Cores
-from .cores.local import LocalCore
 from .errors import AppFailed, LimitExceeded, NotFound, OSFault, Terminated, Unavailable
 from .files import ProcessFiles
 from .limits import Account, Limits
@@ -33,7 +32,6 @@ from .process import Output, Priority, Process, ProcessTable, Signal, State
 from .replay import diverged
 from .sandbox import Sandbox
 from .scheduler import Scheduler
-from .shelf import Shelf
 from .signals import deliver
 from .translate import translate
 
@@ -59,8 +57,6 @@ class Parts:
     embedder: Embedder
     sandbox: Sandbox
     files: FileStore
-    shelf: Shelf | None = None  # for states that are in no stream; None: in memory alone
-    identity: dict[str, str] = field(default_factory=dict)  # what else decides on tokens: the model's sum, versions
 
 
 @dataclass
@@ -71,7 +67,6 @@ class Machine:
     table: ProcessTable = field(init=False)
     cores: Cores = field(init=False)
     pages: PageIndex = field(init=False)  # finds those that are out
-    adapters: dict[str, Adapter] = field(default_factory=dict)  # by name
 
     def __post_init__(self) -> None:
         self.table = ProcessTable(self.parts.records.next_pid())
@@ -133,28 +128,16 @@ class Machine:
             process.pid, parent=process.parent, owner=process.owner, app=process.app, args=process.args,
             priority=process.priority.name.lower(), started=process.started_at, rights=sorted(process.rights),
             limits=process.limits.to_dict(), stdin=process.stdin, handed=process.files.handed(),
-            model=process.core.name, spawned=process.spawned, **over,
+            model=process.core.asked_as, spawned=process.spawned, **over,
         )  # fmt: skip
         marked = {} if process.replays is None else {"replays": process.replays}
-        conditions = self.parts.records.running_on(process.pid, self.conditions(process.adapter) | marked)
+        conditions = self.parts.records.running_on(process.pid, process.core.conditions(process.adapter) | marked)
 
         def write(connection: Connection) -> None:
             entering(connection)
             conditions(connection)
 
         return write
-
-    def adapter(self, name: str) -> Adapter:
-        """An adapter as a process names it; raises as `adapters.named`."""
-        return named(name, self.adapters, self.parts.engine)
-
-    def conditions(self, adapter: str) -> dict[str, Any]:
-        """All that decides on a process's tokens besides the process itself, in plain values."""
-        info, found = self.parts.engine.info, self.adapter(adapter) if adapter else None
-        return {
-            "model": info.name, "way": info.way, "window": info.window, **self.parts.identity, "adapter": adapter,
-            **({"adapter_sha256": found.sha256, "adapter_scale": found.scale} if found else {}),
-        }  # fmt: skip
 
     def begin(self, process: Process, body: Body, entering: Write) -> None:
         """Let a process run; ``entering`` is on disk before its first instruction."""
@@ -174,7 +157,7 @@ class Machine:
         """The core for a new process, see `start`."""
         if not model and parent is not None:
             return parent.core
-        return self.cores.place(model, self.table.living())
+        return self.cores.place(model, self.table.living)
 
     def window(self, pid: int, core: Core) -> tuple[int, Measure, PageStore]:
         """What the context of a process is made of."""
@@ -340,7 +323,7 @@ class Machine:
 
     def streams_in_use(self) -> int:
         """Streams held by work under way."""
-        return sum(core.scheduler.streams.in_use() for core in self.cores if isinstance(core, LocalCore))
+        return sum(core.scheduler.streams.in_use() for core in self.cores.locals)
 
     async def close(self, *, suspend: bool = False) -> None:
         """End every process, then the machine. What came back from an earlier llmos, or all, may go on another time."""

@@ -41,7 +41,7 @@ def revive(machine: Machine, record: Record, body: Body, output: Output) -> Proc
     process.counts.update(past.counts)
     process.past = None if past.over else past
     process.saved, process.aliases, process.adapter = life.saved, life.aliases, adapter
-    parts.journal.post(parts.records.running_on(record.pid, machine.conditions(adapter)))
+    parts.journal.post(parts.records.running_on(record.pid, core.conditions(adapter)))
     machine.begin(process, body, parts.records.changing(record.pid, state="ready"))
     parts.journal.event(record.pid, "resume", {})
     if life.stopped:

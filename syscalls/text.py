@@ -7,18 +7,12 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..kernel.cores.core import Prompt, Writing
+from ..kernel.cores.core import Core, Prompt, Writing
 from ..kernel.errors import BadInput, LimitExceeded
 from ..memory.context import Plan
 from ..memory.pages import Page
-<<<<<<< HEAD
-from ..models.engine import Sampling
+from ..models.engine import Chance, Sampling
 from ..models.shape import Sentences, Shape
-=======
-from ..models.engine import Chance, Constraint, Sampling
-from ..models.grammar import from_schema
-from ..models.spans import Spans
->>>>>>> main
 from . import calls as c
 from .context import add_all, best_pages, record
 
@@ -31,20 +25,12 @@ async def generate(call: Call, request: c.Generate) -> c.Generated:
     process = call.process
     reserve = min(request.max_tokens, process.core.window // 2)
     back = await best_pages(call, _query(request), request.recall) if request.recall and request.use_context else []
-<<<<<<< HEAD
-    prompt, plan = _prompt(call, request, reserve, back)
-    process.usage.tokens_in += prompt.size
-    core = call.machine.cores.settle(process, prompt, call.machine.table.living())
-    how = Writing(
-        request.max_tokens, _sampling(call, request), _shape(request), request.stop, _sink(call, request.show)
-=======
     prompt, plan = _prompt(call, request, reserve, back) if request.raw is None else (_raw(call, request), None)
-    process.usage.tokens_in += len(prompt)
-    written = await call.machine.scheduler.write(
-        process, prompt, most=request.max_tokens, sampling=_sampling(call, request),
-        constraint=_constraint(call, request), stops=request.stop, on_text=_sink(call, request.show),
+    process.usage.tokens_in += prompt.size
+    core = call.machine.cores.settle(process, prompt, call.machine.table.living)
+    how = Writing(
+        request.max_tokens, _sampling(call, request), _shape(request), request.stop, _sink(call, request.show),
         ignore_end=request.ignore_end, top=request.top,
->>>>>>> main
     )  # fmt: skip
     written = await core.write(process, prompt, how)
     process.usage.tokens_out += written.size
@@ -56,15 +42,9 @@ async def generate(call: Call, request: c.Generate) -> c.Generated:
         add_all(process, [*said, *asked, ("assistant", request.begin + written.text)])
     record(call)
     return c.Generated(
-<<<<<<< HEAD
-        text=written.text, finish=written.finish, tokens_in=prompt.size, tokens_reused=written.reused,
-        tokens_out=written.size, first_token_s=written.first_token_s, seconds=written.seconds,
-=======
-        text=written.text, finish=written.finish, stopped=written.stopped, tokens_in=len(prompt),
-        tokens_reused=written.reused, tokens_out=len(written.tokens), first_token_s=written.first_token_s,
-        seconds=written.seconds, tokens=written.tokens,
-        chances=[_chance(call, chance) for chance in written.chances],
->>>>>>> main
+        text=written.text, finish=written.finish, stopped=written.stopped, tokens_in=prompt.size,
+        tokens_reused=written.reused, tokens_out=written.size, first_token_s=written.first_token_s,
+        seconds=written.seconds, tokens=written.tokens, chances=[_chance(chance, core) for chance in written.chances],
     )  # fmt: skip
 
 
@@ -75,7 +55,7 @@ async def choose(call: Call, request: c.Choose) -> c.Chosen:
         raise BadInput("an option is empty", hint="give at least one character each")
     prompt, plan = _prompt(call, request, max(core.count(option) for option in options))
     call.process.usage.tokens_in += prompt.size
-    core = call.machine.cores.settle(call.process, prompt, call.machine.table.living())
+    core = call.machine.cores.settle(call.process, prompt, call.machine.table.living)
     judged = await core.choose(call.process, prompt, options, normalise=request.normalise)
     if plan is not None:
         call.process.context.apply(plan)
@@ -121,28 +101,23 @@ def _prompt(
     if not messages:
         raise BadInput("there is nothing to go on from", hint="give a prompt, messages, or add to the context first")
     process.usage.shown = max(process.usage.shown, len(messages))
-<<<<<<< HEAD
-    prompt = core.prompt(messages, request.begin)
-    if prompt.size >= core.window:
-=======
-    return _fitting(call, parts.prompts.tokens(messages, request.begin)), plan
+    return _fitting(core, core.prompt(messages, request.begin)), plan
 
 
-def _raw(call: Call, request: c.Generate) -> list[int]:
-    """The tokens of a text to go on from; it is all that the model sees."""
+def _raw(call: Call, request: c.Generate) -> Prompt:
+    """A text to go on from; it is all that the model sees."""
     if request.prompt is not None or request.messages or request.recall or request.keep:
         raise BadInput("raw excludes prompt, messages, recall and keep", hint="put all of it into the one text")
-    prompt = call.machine.parts.prompts.encode(f"{request.raw}{request.begin}")
-    if not prompt:
+    core = call.process.core
+    prompt = core.raw(f"{request.raw}{request.begin}")
+    if not prompt.size:
         raise BadInput("there is nothing to go on from", hint="give at least one character")
-    return _fitting(call, prompt)
+    return _fitting(core, prompt)
 
 
-def _fitting(call: Call, prompt: list[int]) -> list[int]:
+def _fitting(core: Core, prompt: Prompt) -> Prompt:
     """The prompt; raises `LimitExceeded` with the counts where it leaves no room for a token."""
-    window = call.machine.parts.engine.info.window
-    if len(prompt) >= window:
->>>>>>> main
+    if prompt.size >= core.window:
         raise LimitExceeded(
             f"a prompt of {prompt.size} tokens does not fit into a window of {core.window}",
             hint=f"shorten it by at least {prompt.size - core.window + 1} tokens",
@@ -151,9 +126,9 @@ def _fitting(call: Call, prompt: list[int]) -> list[int]:
     return prompt
 
 
-def _chance(call: Call, chance: Chance) -> c.Chance:
+def _chance(chance: Chance, core: Core) -> c.Chance:
     """In plain values; a token may be a part of a character, so its bytes go with it."""
-    piece = call.machine.parts.engine.piece
+    piece = core.piece
     first = _likely(piece(chance.token), chance.logprob)
     return c.Chance(**first, top=[c.Likely(**_likely(piece(token), logprob)) for token, logprob in chance.top])
 

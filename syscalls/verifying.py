@@ -155,7 +155,7 @@ class VerifyingGate(Gate):
         """The first difference ends the replay."""
         place = _first_difference(recorded, computed)
         if field == "tokens":
-            shown = [self._text_around(tokens, place) for tokens in (recorded, computed)]
+            shown = [self._text_around(process, tokens, place) for tokens in (recorded, computed)]
         else:
             shown = [recorded, computed]
         self.difference = self.difference or Difference(before.call, before.n, field, place, *shown)
@@ -163,10 +163,10 @@ class VerifyingGate(Gate):
         self.machine.end(process, fault)
         raise fault
 
-    def _text_around(self, tokens: Any, place: int) -> Any:
+    def _text_around(self, process: Process, tokens: Any, place: int) -> Any:
         if not isinstance(tokens, list):
             return tokens
-        piece = self.machine.parts.engine.piece
+        piece = process.core.piece
         text, rest = (b"".join(map(piece, part)).decode(errors="replace") for part in (tokens[:place], tokens[place:]))
         return text[-_AROUND:] + rest[:_AROUND]
 

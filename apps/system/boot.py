@@ -8,16 +8,13 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ...kernel.adapters import Adapter
 from ...kernel.errors import BadInput
 from ...kernel.machine import QUOTA, Machine, Parts
 from ...kernel.process import Output, Priority, Process, Signal
 from ...kernel.sandbox import Sandbox
-from ...kernel.shelf import Shelf
 from ...kernel.translate import translated
 from ...memory.database import Database
 from ...memory.embedder import Embedder
@@ -27,7 +24,6 @@ from ...memory.journal import Journal
 from ...memory.recall import Recall
 from ...memory.records import Record, Records, forget_the_dead
 from ...memory.salvage import mend
-from ...models.adapters import Adapters
 from ...models.engine import Engine
 from ...syscalls.audit import Audit
 from ...syscalls.gate import Gate
@@ -44,7 +40,6 @@ from .loading import Far, Loaded, Wanted, cores_of, ready_made
 from .options import user
 from .registry import Registry
 from .seat import Row, Started
-from .settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +74,8 @@ class Running:
         """Start an app with what a command line gave; see `Seat.start`."""
         return self.launcher.launch(
             app, given.args, owner=given.owner or user(), output=output, stdin=stdin, handed=given.handed,
-            priority=Priority[given.priority.upper()] if given.priority else None, adapter=given.adapter, model=given.on,
+            priority=Priority[given.priority.upper()] if given.priority else None, adapter=given.adapter,
+            model=given.on,
         )  # fmt: skip
 
     async def signal(self, pid: int, signal: str) -> None:
@@ -117,7 +113,7 @@ class Running:
 
     async def meters(self) -> Row:
         """See `Seat.meters`."""
-        return dict(self.machine.scheduler.meters())
+        return self.machine.cores.meters()
 
     def pids(self, *, ended: bool = False) -> list[int]:
         """Processes that live, or also those that have ended since boot."""
@@ -163,7 +159,6 @@ async def boot(
     with ExitStack() as undo:
         home.create()
         undo.enter_context(HomeLock(home, serves=serves))
-        states = settings(home).states
         with translated():
             with held_back():
                 database = Database(home.database, progress=on_progress or silent)
@@ -178,13 +173,10 @@ async def boot(
             undo.callback(journal.close)
             embedder, recall, files = undo.enter_context(remembered(home, database, on_progress or silent))
         parts = Parts(
-            home.root, cores_of(loaded, home, states), database, journal, Records(database), recall, embedder,
+            home.root, cores_of(loaded, home), database, journal, Records(database), recall, embedder,
             Sandbox(), files,
         )  # fmt: skip
         machine = Machine(parts)
-        with translated():
-            listed = Adapters(home.root).listing(engine.info.name)
-        machine.adapters = {entry.name: Adapter(entry.path, 1.0, entry.sha256) for entry in listed}
         audit, tools = Audit(home.root / "audit.jsonl"), Toolbox()
         undo.callback(audit.close)
         launcher = Launcher(machine, Registry(home))

@@ -7,7 +7,15 @@ import typer
 
 from ... import __version__
 from . import (
-    cli_adapters, cli_apps, cli_files, cli_keep, cli_machine, cli_memory, cli_models, cli_processes, cli_remotes,
+    cli_adapters,
+    cli_apps,
+    cli_files,
+    cli_keep,
+    cli_machine,
+    cli_memory,
+    cli_models,
+    cli_processes,
+    cli_remotes,
 )  # fmt: skip
 from .options import Options, Way
 

@@ -139,7 +139,7 @@ async def _ps(running: Running, exchange: Exchange) -> list[dict[str, Any]]:
 
 
 async def _cores(running: Running, exchange: Exchange) -> list[dict[str, Any]]:
-    return running.machine.cores.rows(running.machine.table.living())
+    return running.machine.cores.rows(running.machine.table.living)
 
 
 async def _meters(running: Running, exchange: Exchange) -> dict[str, Any]:

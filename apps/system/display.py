@@ -123,7 +123,9 @@ class ProcessTable:
 
 
 def meters_line(meters: Mapping[str, Any]) -> Text:
-    """What `Scheduler.meters` gives, in one line."""
+    """What `Cores.meters` gives, in one line."""
+    if not meters:
+        return Text("no model in this program", style="dim")
     here, there = shown_size(meters["states_memory_bytes"]), shown_size(meters["states_file_bytes"])
     parts = (
         f"{meters['streams_in_use']} of {meters['streams']} streams",

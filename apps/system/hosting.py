@@ -68,7 +68,8 @@ async def run(running: Running, exchange: Exchange) -> Any:
     with channel.listening(holds_up=True, answers=asked.answers) as ear:
         process = running.launcher.launch(
             asked.app, asked.args, owner=asked.owner, output=channel, stdin=stdin, handed=asked.handed,
-            priority=Priority[asked.priority.upper()] if asked.priority else None, adapter=asked.adapter, model=asked.on,
+            priority=Priority[asked.priority.upper()] if asked.priority else None, adapter=asked.adapter,
+            model=asked.on,
         )  # fmt: skip
         if asked.detach:
             running.host(asyncio.ensure_future(process.ended.wait()))

@@ -137,7 +137,7 @@ class Launcher:
             return self.machine.start(
                 self._body(gate, info, record.args), app=record.app, owner=record.owner, args=record.args,
                 rights=frozenset(life.rights), limits=limits, priority=Priority.BATCH, output=output,
-                adapter=adapter, replays=record.pid,
+                adapter=adapter, replays=record.pid, model=life.model,
             )  # fmt: skip
 
     def revive(self, record: Record, output: Output) -> Process | None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...kernel.cores.core import REMOTE
 from ...kernel.errors import BadInput, Denied, Diverged, Unavailable
 from ...kernel.plain import plain
 from ...kernel.process import Process, Signal
@@ -59,9 +60,10 @@ async def replay(running: Running, pid: int, on_share: OnShare) -> dict[str, Any
         record, life = parts.records.get(pid), parts.records.life(pid)
         entries = parts.journal.entries(pid)
         conditions = parts.records.conditions(pid)
-    check(record, entries, conditions, machine.conditions(str(conditions.get("adapter", ""))))
+    core = machine.core_for(life.model) if machine.cores.has(life.model) else machine.cores.default
+    check(record, entries, conditions, core.conditions(str(conditions.get("adapter", ""))))
     fault = life.fault or {}
-    past = Replay(entries, paused=lambda: not machine.scheduler.idle(), patience=PATIENCE, deep=True)
+    past = Replay(entries, paused=lambda: not core.idle(), patience=PATIENCE, deep=True)
     calls = sum(not entry.call.startswith("!") for entry in entries) or 1
     gate = VerifyingGate(
         running.gate, past, cut=fault.get("code") in CUT, on_call=lambda done: on_share(min(done / calls, 1.0))
@@ -84,6 +86,11 @@ def check(record: Record, entries: Sequence[Entry], was: Mapping[str, Any], now:
         raise Unavailable(f"nothing tells what process {pid} ran on", hint="it was run by an older llmos")
     if "replays" in was:
         raise BadInput(f"process {pid} is a replay itself", hint=f"llmos replay {was['replays']} runs it again")
+    if was.get("way") == REMOTE:
+        raise Unavailable(
+            f"process {pid} ran on a server's model, {was.get('model')}",
+            hint="what a server gives, it may not give again",
+        )
     if was.get("mixed"):
         raise Unavailable(f"process {pid} ran on more than one engine", hint="only one that ran on one can be replayed")
     if others := sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key)):

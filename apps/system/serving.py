@@ -64,7 +64,7 @@ async def _holding(options: Options) -> AsyncIterator[Running]:
 
 def _announce(seat: Running, place: Place, url: str, *, as_json: bool) -> None:
     """Say that it serves, and how to try it."""
-    info = seat.machine.parts.engine.info
+    core = seat.machine.cores.default
     if as_json:
         print_json({"url": url, "pid": os.getpid(), "home": str(seat.home.root), **seat.described()})
         sys.stdout.flush()
@@ -72,7 +72,7 @@ def _announce(seat: Running, place: Place, url: str, *, as_json: bool) -> None:
     body = '{"messages":[{"role":"user","content":"Hello"}]}'
     lines = {
         f"llmos on {seat.model} serves {url}/v1 and {seat.home.root}; Ctrl-C ends it": "",
-        f"{info.streams} streams of {info.window:,} tokens each, {info.way}": "dim",
+        f"{core.streams} streams of {core.window:,} tokens each, {core.way}": "dim",
         f"try: curl {url}/v1/chat/completions -d '{body}'": "dim",
     }
     if not place.loopback:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ...models.engine import Sampling
 from ...models.shape import Shape
+from ..adapters import Adapter
 from ..prompts import Messages
 from ..sequence import Written
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from ..process import Process
 
 Kind = Literal["local", "remote"]
+
+REMOTE = "remote"
+"""The way of a remote core: none of ours."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Core(Protocol):
 
     name: str  # of its own among the cores of a machine
     model: str  # what it runs: cores of the same model and kind may stand in for one another
+    asked_as: str  # what a process asks for that comes back, on this core or one like it
     kind: Kind
     window: int  # tokens of a prompt and its answer
     streams: int  # answers under way at a time
@@ -81,6 +86,15 @@ class Core(Protocol):
 
     def count(self, text: str) -> int:
         """Tokens of a text by itself, as `measure`."""
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token; a remote core has no tokens."""
+
+    def adapter(self, name: str) -> Adapter:
+        """An adapter of its model as a process names it; raises as `adapters.named`."""
+
+    def conditions(self, adapter: str) -> dict[str, Any]:
+        """All that decides on a process's tokens besides the process itself, in plain values."""
 
     async def counted(self, texts: Sequence[str]) -> list[int]:
         """As `count`, by the server's own tokenizer where it has one; off the event loop."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...models.engine import Constraint, Engine
 from ...models.grammar import from_schema
 from ...models.shape import Sentences, Shape
 from ...models.spans import Spans
+from ..adapters import Adapter, named
 from ..prompts import Messages, Prompts
 from ..scheduler import Scheduler
 from ..sequence import Written
@@ -33,12 +34,17 @@ class LocalCore:
     def __init__(
         self, name: str, engine: Engine, prompts: Prompts, *,
         shelf: Shelf | None = None, thread: ThreadPoolExecutor | None = None,
+        identity: Mapping[str, str] | None = None, adapters: Mapping[str, Adapter] | None = None,
     ) -> None:  # fmt: skip
+        """``identity`` is what else decides on tokens: the sum of the model's file, versions."""
         info = engine.info
         self.name, self.model = name, info.name
+        self.asked_as = info.name
         self.window, self.streams, self.way = info.window, info.streams, info.way
         self.engine = engine
         self.prompts = prompts
+        self.identity = dict(identity or {})
+        self.adapters = dict(adapters or {})  # by name
         self.scheduler = Scheduler(engine, shelf=shelf, thread=thread)
 
     @property
@@ -69,6 +75,22 @@ class LocalCore:
         """Exact; control tokens are read as plain text."""
         return self.prompts.count(text)
 
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token."""
+        return self.engine.piece(token)
+
+    def adapter(self, name: str) -> Adapter:
+        """See `adapters.named`."""
+        return named(name, self.adapters, self.engine)
+
+    def conditions(self, adapter: str) -> dict[str, Any]:
+        """Among them the sums of the model's file and of the adapter's."""
+        found = self.adapter(adapter) if adapter else None
+        return {
+            "model": self.model, "way": self.way, "window": self.window, **self.identity, "adapter": adapter,
+            **({"adapter_sha256": found.sha256, "adapter_scale": found.scale} if found else {}),
+        }  # fmt: skip
+
     async def counted(self, texts: Sequence[str]) -> list[int]:
         """As `count`, in a worker thread where that takes a while."""
         if sum(map(len, texts)) < QUICK:
@@ -78,7 +100,7 @@ class LocalCore:
     def cached(self, process: Process, prompt: Prompt) -> int:
         """Tokens of the prompt that lie in a stream or on the shelf."""
         prefixes, tokens = self.scheduler.streams.prefixes, prompt.tokens
-        found = prefixes.find((process.owner, ""), tokens, prefixes.keys(tokens), len(tokens) - 1)
+        found = prefixes.find((process.owner, process.adapter), tokens, prefixes.keys(tokens), len(tokens) - 1)
         return found[0][1] if found else 0
 
     async def write(self, process: Process, prompt: Prompt, how: Writing) -> Written:

@@ -41,7 +41,7 @@ def best(views: Sequence[View]) -> str:
 
 
 def _group(wanted: str, views: Sequence[View]) -> list[View]:
-    named = [view for view in views if view.name == wanted]
+    named = [view for view in views if view.name == wanted != view.model]  # else it is the model that was named
     if named:
         return named
     model = wanted or views[0].model

@@ -18,11 +18,12 @@ from ...models.remote.answer import Said
 from ...models.remote.dialect import Asked, chosen, one_of
 from ...models.remote.server import Server
 from ...models.shape import Sentences, Shape
+from ..adapters import Adapter
 from ..errors import AppFailed, Unavailable
 from ..process import State
 from ..prompts import Messages
 from ..sequence import Written
-from .core import Judged, Kind, Prompt, Writing
+from .core import REMOTE, Judged, Kind, Prompt, Writing
 
 if TYPE_CHECKING:
     from ..process import Process
@@ -40,11 +41,12 @@ class RemoteCore:
     """See `Core`."""
 
     kind: Kind = "remote"
-    way = "remote"
+    way = REMOTE
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, name: str, server: Server) -> None:
         place = server.place
-        self.name, self.model = place.name, place.model
+        self.name, self.model = name, place.model
+        self.asked_as = place.name
         self.window, self.streams = place.window, place.parallel
         self.server = server
         self._room = asyncio.Semaphore(place.parallel)
@@ -85,6 +87,19 @@ class RemoteCore:
     def count(self, text: str) -> int:
         """As `measure`."""
         return round(len(text.encode()) * max(self._rates)) + bool(text)
+
+    def piece(self, token: int) -> bytes:
+        """Here tokens have no numbers."""
+        raise NotImplementedError(f"{self.name} has no tokens")
+
+    def adapter(self, name: str) -> Adapter:
+        """There are none."""
+        raise Unavailable(f"{self.name} takes no adapters", hint="run the app without --adapter")
+
+    def conditions(self, adapter: str) -> dict[str, Any]:
+        """Far from all: a server tells little of how it computes."""
+        place = self.server.place
+        return {"model": self.model, "way": self.way, "window": self.window, "url": place.url, "adapter": adapter}
 
     async def counted(self, texts: Sequence[str]) -> list[int]:
         """By the server, where it counts."""

@@ -167,7 +167,7 @@ async def test_an_app_that_changed_and_a_replay_of_a_replay_are_refused(again, m
 async def test_another_way_than_recorded_is_told(again, monkeypatch):
     bench, process, verify = await again(talks)
     await process.ended.wait()
-    monkeypatch.setitem(bench.machine.parts.identity, "llama_cpp", "another")
+    monkeypatch.setitem(bench.machine.cores.local.identity, "llama_cpp", "another")
     with pytest.raises(Unavailable, match="llama_cpp None, here 'another'"):
         await verify()
 
@@ -247,7 +247,7 @@ async def test_the_adapter_of_a_process_goes_where_it_goes(boot_with, monkeypatc
     monkeypatch.setattr(bench.engine, "adapt", lambda *how: (), raising=False)
     with pytest.raises(NotFound, match="no adapter 'polite'"):
         bench.start(talks, adapter="polite")
-    bench.machine.adapters["polite"] = Adapter(tmp_path / "polite.gguf", 1.0, "sum")
+    bench.machine.cores.local.adapters["polite"] = Adapter(tmp_path / "polite.gguf", 1.0, "sum")
     use(bench, talks, monkeypatch)
     process = bench.start(talks, adapter="polite@0.5")
     await process.ended.wait()
@@ -256,7 +256,7 @@ async def test_the_adapter_of_a_process_goes_where_it_goes(boot_with, monkeypatc
     told = await replay(bench.running, process.pid, lambda share: None)
     assert told["identical"], told["difference"]
     assert bench.machine.table.get(told["replay"]).adapter == "polite@0.5"
-    bench.machine.adapters["polite"] = Adapter(tmp_path / "polite.gguf", 1.0, "another sum")
+    bench.machine.cores.local.adapters["polite"] = Adapter(tmp_path / "polite.gguf", 1.0, "another sum")
     with pytest.raises(Unavailable, match="adapter_sha256"):
         await replay(bench.running, process.pid, lambda share: None)
 

@@ -316,7 +316,7 @@ def test_the_embedded_model_once_and_the_next_start_uses_it(tmp_path):
 
     async def way():
         async with boot(home, streams=2, window=256) as running:
-            info = running.machine.parts.engine.info
+            info = running.machine.cores.local.engine.info
             return info.way, info.batch, info.details["file"]
 
     way_now, batch, file = asyncio.run(way())

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ....kernel.cores.core import Core
 from ....syscalls import calls as c
 from ....syscalls.api import Sys
 from ..boot import Running
@@ -71,7 +72,7 @@ class Api:
     async def chat(self, request: Request) -> ASGIApp:
         """``POST /v1/chat/completions``."""
         asked = checked(ChatRequest, await read(request, self.largest))
-        self._model(asked, self.running.model)
+        core = self._core(asked)
         try:
             tools = Toolset.of(asked)
         except ValueError as wrong:
@@ -79,14 +80,13 @@ class Api:
         shown = said.shown(asked.messages, tools.manual)
         marks = said.marks(asked.user, asked.messages)
         name = request.headers.get(SESSION, "")
-        window = self.running.machine.parts.engine.info.window
 
         async def write(choice: int, on_part: OnPart | None) -> Answer:
-            turn = ChatTurn(asked, shown, tools, min(asked.most or window, window), choice, on_part)
+            turn = ChatTurn(asked, shown, tools, min(asked.most or core.window, core.window), choice, on_part)
             first = choice == 0  # the other choices are processes of their own
             with self.sessions.turn(
                 name=name if first else "", user=asked.user if first else "", marks=marks[:-1] if first else (),
-                priority=asked.priority, keep=first,
+                priority=asked.priority, keep=first, model=core.name,
             ) as conversation:  # fmt: skip
                 answer = await conversation.turn(lambda sys: turn.run(conversation, sys))
                 conversation.mark = said.after(marks[-1], said.answer(answer.text, answer.calls))
@@ -98,7 +98,7 @@ class Api:
     async def complete(self, request: Request) -> ASGIApp:
         """``POST /v1/completions``."""
         asked = checked(CompletionRequest, await read(request, self.largest))
-        self._model(asked, self.running.model)
+        core = self._core(asked)
         name = request.headers.get(SESSION, "")
         top: dict[str, Any] = {} if asked.logprobs is None else {"top": asked.logprobs}
 
@@ -109,7 +109,7 @@ class Api:
             show = None if on_part is None else lambda text: on_part(Part(text))
             with self.sessions.turn(
                 name=name if choice == 0 else "", user=asked.user if choice == 0 else "", priority=asked.priority,
-                keep=bool(asked.user) and choice == 0,
+                keep=bool(asked.user) and choice == 0, model=core.name,
             ) as conversation:  # fmt: skip
                 answer = await conversation.turn(
                     lambda sys: sys.generate(
@@ -128,7 +128,8 @@ class Api:
         """``POST /v1/embeddings``."""
         asked = checked(EmbeddingRequest, await read(request, self.largest))
         embedder = self.running.machine.parts.embedder
-        self._model(asked, embedder.name, self.running.model)
+        if asked.model != embedder.name:
+            self._core(asked, embedder.name)
 
         async def work(sys: Sys) -> tuple[c.Embedded, int]:
             embedded = await sys.embed(asked.input)
@@ -155,12 +156,17 @@ class Api:
         answers: Sequence[Answer] = await whole(write, count, request.receive)
         return Response(frame.whole(answers, logprobs=logprobs), media_type="application/json")
 
-    def _model(self, asked: Body, *names: str) -> None:
-        if asked.model not in (*ANY, *names):
+    def _core(self, asked: Body, *others: str) -> Core:
+        """Where a new process for the request computes; ``others``: what else could be asked for."""
+        cores = self.running.machine.cores
+        wanted = "" if asked.model in ANY else asked.model
+        if not cores.has(wanted):
+            names = [*others, *(core.name for core in cores)]
             raise Refusal(
                 404, f"there is no model {asked.model!r}; there is {' and '.join(names)}", param="model",
                 code="model_not_found",
             )  # fmt: skip
+        return cores.place(wanted, self.running.machine.table.living)
 
     # -- what is looked up --
 
@@ -177,11 +183,13 @@ class Api:
         raise Refusal(404, f"there is no model {name!r}", param="model", code="model_not_found")
 
     def _cards(self) -> list[dict[str, object]]:
-        parts, begun = self.running.machine.parts, int(self.begun)
-        info = parts.engine.info
-        model = {"context_length": info.window, "streams": info.streams, "way": info.way}
-        common = {"object": "model", "created": begun, "owned_by": "llmos"}
-        return [{"id": info.name, **common, **model}, {"id": parts.embedder.name, **common}]
+        machine = self.running.machine
+        common = {"object": "model", "created": int(self.begun), "owned_by": "llmos"}
+        cores = [
+            {"id": one.name, **common, "context_length": one.window, "streams": one.streams, "way": one.way}
+            for one in machine.cores
+        ]
+        return [*cores, {"id": machine.parts.embedder.name, **common}]
 
     async def healthy(self, request: Request) -> Response:
         """``GET /healthz``."""

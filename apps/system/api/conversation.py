@@ -41,7 +41,7 @@ class Conversation:
     _turns: asyncio.Queue[tuple[Turn[Any], asyncio.Future[Any]] | None] = field(default_factory=asyncio.Queue)
 
     @classmethod
-    def begin(cls, running: Running, args: dict[str, Any], limits: Limits = LIMITS) -> Conversation:
+    def begin(cls, running: Running, args: dict[str, Any], limits: Limits = LIMITS, model: str = "") -> Conversation:
         """A new one; raises `Unavailable` when llmos is shutting down."""
         begun: list[Conversation] = []
 
@@ -50,7 +50,7 @@ class Conversation:
 
         process = running.machine.start(
             body, app=APP, owner=user(), rights=RIGHTS, limits=limits, priority=Priority.NORMAL, output=Channel(),
-            args=args,
+            args=args, model=model,
         )  # fmt: skip
         begun.append(cls(process))
         return begun[0]

@@ -60,10 +60,10 @@ class Metrics:
             "turns_continued": self._sessions.continued,
             "processes": len(living),
             "processes_computing": sum(process.state is State.RUNNING for process in living),
-            "streams": machine.parts.engine.info.streams,
+            "streams": sum(core.streams for core in machine.cores),
             "streams_in_use": machine.streams_in_use(),
-            "swaps": machine.scheduler.swaps,
-            "steps": machine.scheduler.steps,
+            "swaps": sum(core.scheduler.swaps for core in machine.cores.locals),
+            "steps": sum(core.scheduler.steps for core in machine.cores.locals),
         }
         for name, value in now.items():
             self._gauges[name].set(value)

@@ -46,15 +46,17 @@ class Sessions:
     @contextmanager
     def turn(
         self, *, name: str = "", user: str = "", marks: Sequence[bytes] = (), priority: str | None = None,
-        keep: bool = True,
+        keep: bool = True, model: str = "",
     ) -> Iterator[Conversation]:  # fmt: skip
         """The process that a request is a turn of, for the block; a new one ends with it unless it is to be kept.
+
+        ``model`` is the core that it computes on ("": any; a new one on the default).
 
         Whoever leaves the block by an exception that is no answer (it was cancelled) ends the process.
         """
         if len(name) > NAME:
             raise Refusal(400, f"a session's name has at most {NAME} characters", param="X-LLMOS-Session")
-        conversation = self._known(name, user, marks) or self._new(name, user)
+        conversation = self._known(name, user, marks, model) or self._new(name, user, model)
         conversation.process.priority = Priority[(priority or "normal").upper()]
         try:
             yield conversation
@@ -65,19 +67,21 @@ class Sessions:
             if conversation.open:
                 self._put_by(conversation, keep=keep or bool(name))
 
-    def _known(self, name: str, user: str, marks: Sequence[bytes]) -> Conversation | None:
+    def _known(self, name: str, user: str, marks: Sequence[bytes], model: str) -> Conversation | None:
         keys: list[Key] = [f"session {name}"] if name else [*reversed(marks), *([f"user {user}"] if user else [])]
         for key in keys:
             for conversation in list(reversed(self._known_as.get(key, {}))):
+                if model and conversation.process.core.name != model:
+                    continue
                 self._take(conversation)
                 if conversation.open:
                     self.continued += 1
                     return conversation
         return None
 
-    def _new(self, name: str, user: str) -> Conversation:
+    def _new(self, name: str, user: str, model: str) -> Conversation:
         args: dict[str, Any] = {k: v for k, v in (("session", name), ("user", user)) if v}
-        conversation = Conversation.begin(self.running, args, self._limits)
+        conversation = Conversation.begin(self.running, args, self._limits, model)
         conversation.name = f"session {name}" if name else f"user {user}" if user else ""
         return conversation
 
