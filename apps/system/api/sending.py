@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -27,21 +27,25 @@ class ClientGone(Exception):
 @asynccontextmanager
 async def choices(write: Writer, count: int, receive: Receive, tell: Callable[[int, Part], None] | None = None
 ) -> AsyncIterator[asyncio.Future[list[Answer]]]:  # fmt: skip
-    """All choices of a request, under way until the block is left; they are cancelled when the client goes away."""
+    """All choices of a request, under way until the block is left; they are cancelled when the client goes away.
+
+    They succeed or fail together.
+    """
 
     async def one(index: int) -> Answer:
         return await write(index, None if tell is None else lambda part: tell(index, part))
 
-    answers = asyncio.gather(*(one(i) for i in range(count)))
+    tasks = [asyncio.ensure_future(one(i)) for i in range(count)]
+    answers = asyncio.gather(*tasks)
+    answers.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to be told
     gone = asyncio.ensure_future(_gone(receive))
     gone.add_done_callback(lambda _: answers.cancel())
     try:
         yield answers
     finally:
-        gone.cancel()
-        answers.cancel()
-        with suppress(BaseException):  # it has been told, or nobody wants to know
-            await answers
+        for task in (gone, *tasks):
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def whole(write: Writer, count: int, receive: Receive) -> Sequence[Answer]:
@@ -50,7 +54,7 @@ async def whole(write: Writer, count: int, receive: Receive) -> Sequence[Answer]
         try:
             return await answers
         except asyncio.CancelledError:
-            raise _why(answers) from None
+            raise _why() from None
 
 
 async def _gone(receive: Receive) -> None:
@@ -58,7 +62,7 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _why(answers: asyncio.Future[list[Answer]]) -> BaseException:
+def _why() -> BaseException:
     """Cancelled by the client's going, or together with this task."""
     task = asyncio.current_task()
     return asyncio.CancelledError() if task is not None and task.cancelling() else ClientGone()
@@ -91,7 +95,7 @@ class Streamed:
                     await self._pass_on(pieces, send)
                     done = await answers
                 except asyncio.CancelledError:
-                    raise _why(answers) from None
+                    raise _why() from None
             await self._begin(send)
             await send(_body(self._ending(done)))
         except (ClientGone, OSError):

@@ -114,13 +114,13 @@ class Sessions:
                 self._end(conversation)
 
     async def close(self) -> None:
-        """End them all."""
+        """End them all; returns when nothing of any is left. No request may be under way."""
         self._looking.cancel()
-        idle = list(self._idle)
-        for conversation in idle:
+        for conversation in list(self._idle):
             self._end(conversation)
-        for conversation in idle:
-            await conversation.process.ended.wait()
+        for process in self.running.machine.table:
+            if process.app == APP:
+                await process.ended.wait()
 
 
 def end_left(running: Running) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 import httpx
 import pytest
 from llmos.apps.system.api import server as server_module
+from llmos.kernel.errors import Unavailable
 
 
 def words(prompt: str) -> str:
@@ -59,6 +60,23 @@ async def test_several_choices_stop_together(serve):
         async with client.stream("POST", "/v1/chat/completions", json=body) as answer:
             await anext(answer.aiter_bytes())
     assert len(served.processes()) == 3
+    for process in served.processes():
+        await asyncio.wait_for(process.ended.wait(), 5)
+
+
+async def test_choices_fail_together(serve):
+    served = await serve(words, delay=0.02)
+    sampler, made = served.bench.engine.sampler, []
+
+    def second_fails(sampling, constraint=None):
+        made.append(sampling)
+        if len(made) == 2:
+            raise Unavailable("no more samplers")
+        return sampler(sampling, constraint)
+
+    served.bench.engine.sampler = second_fails
+    answer = await served.chat("x", n=3)
+    assert answer.status_code == 503
     for process in served.processes():
         await asyncio.wait_for(process.ended.wait(), 5)
 
@@ -125,7 +143,7 @@ async def test_answers_under_way_get_a_moment_when_the_server_ends(boot_with):
 
 def test_a_port_that_is_taken_says_what_to_do():
     from llmos.apps.system.api.place import Place
-    from llmos.kernel.errors import BadInput, Unavailable
+    from llmos.kernel.errors import BadInput
 
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
