@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from .catalog import Catalog, at_home, free_name, hash_of
-from .disk import replace_text
+from .disk import read_model, replace_text
 from .faults import Damaged, NoSuchModel, Unsupported
 from .gguf import ModelFile, read
 from .headreader import AGAIN
@@ -89,12 +89,7 @@ class Adapters:
         return entry
 
     def _read(self) -> _Listed:
-        try:
-            return _Listed.model_validate_json(self._file.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return _Listed()
-        except (OSError, ValidationError) as problem:
-            raise Damaged(f"{self._file} cannot be read", hint="delete it, then add the adapters again") from problem
+        return read_model(self._file, _Listed, "delete it, then add the adapters again")
 
     def _write(self, adapters: list[AdapterEntry]) -> None:
         replace_text(self._file, _Listed(adapters=adapters).model_dump_json(indent=2) + "\n")

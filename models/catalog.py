@@ -13,11 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from . import gguf
-from .disk import replace_text, writing
-from .faults import Damaged, ModelFault, NoSuchModel, Unsupported
+from .disk import read_model, replace_text, writing
+from .faults import ModelFault, NoSuchModel, Unsupported
 
 EMBEDDED = "smollm2-135m"
 SHIPPED = "shipped"  # stands for the static embedder of llmos, which is no GGUF file
@@ -193,14 +193,7 @@ class Catalog:
         return entry
 
     def _read(self) -> _Listed:
-        try:
-            return _Listed.model_validate_json(self._file.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return _Listed()
-        except (OSError, ValidationError) as problem:
-            raise Damaged(
-                f"{self._file} cannot be read", hint="delete it, then add or pull the models again"
-            ) from problem
+        return read_model(self._file, _Listed, "delete it, then add or pull the models again")
 
     def _write(self, listed: _Listed) -> None:
         replace_text(self._file, listed.model_dump_json(indent=2, exclude={"models": {"__all__": {"default"}}}) + "\n")

@@ -5,8 +5,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from .faults import Full
+from pydantic import BaseModel, ValidationError
+
+from .faults import Damaged, Full
+
+M = TypeVar("M", bound=BaseModel)
 
 
 @contextmanager
@@ -32,6 +37,16 @@ def replace_text(path: Path, text: str) -> None:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def read_model(path: Path, kind: type[M], hint: str) -> M:
+    """What a file holds as JSON; the model by itself where there is no file. Raises `Damaged`, with the hint."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return kind()
+    except (OSError, ValidationError) as problem:
+        raise Damaged(f"{path} cannot be read", hint=hint) from problem
 
 
 def make_room(folder: Path, wanted: int) -> None:

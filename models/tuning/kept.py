@@ -9,10 +9,11 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from ..catalog import Entry
-from ..disk import replace_text
+from ..disk import read_model, replace_text
+from ..faults import Damaged
 from .setting import Aim, Row, Setting
 
 
@@ -93,18 +94,19 @@ class Tunings:
     def damage(self) -> str:
         """Why the file cannot be read; "" where it can, or is not there."""
         try:
-            _Kept.model_validate_json(self._file.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return ""
-        except (OSError, ValidationError):
-            return f"{self._file} cannot be read"
+            self._load()
+        except Damaged as fault:
+            return fault.message
         return ""
 
     def _read(self) -> _Kept:
         try:
-            return _Kept.model_validate_json(self._file.read_bytes())
-        except (OSError, ValidationError):
+            return self._load()
+        except Damaged:
             return _Kept()
+
+    def _load(self) -> _Kept:
+        return read_model(self._file, _Kept, "llmos model tune measures again")
 
     def _write(self, models: dict[str, Tuning]) -> None:
         replace_text(self._file, _Kept(models=models).model_dump_json(indent=2) + "\n")
