@@ -46,14 +46,14 @@ async def machine():
             yield running
 
 
-def start(running: Running, main: Callable[[Sys], Awaitable[object]]):
+def start(running: Running, main: Callable[[Sys], Awaitable[object]], app: str = "gate"):
     """Start a function as a process with all rights and without limits."""
 
     async def body(process):
         return await main(Sys(LocalPort(running.gate, process)))
 
     return running.machine.start(
-        body, app="gate", owner="bench", rights=frozenset(RIGHTS), limits=FREE, priority=Priority.NORMAL,
+        body, app=app, owner="bench", rights=frozenset(RIGHTS), limits=FREE, priority=Priority.NORMAL,
         output=AppOutput(),
     )  # fmt: skip
 

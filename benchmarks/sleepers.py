@@ -16,17 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from gate import FREE
+from gate import start
 from llmos.apps.system.boot import Running, boot
 from llmos.apps.system.control import serve
 from llmos.apps.system.home import Home
-from llmos.apps.system.launch import LocalPort
 from llmos.apps.system.look import processes
-from llmos.apps.system.output import AppOutput
-from llmos.kernel.process import Priority
 from llmos.models.scripted import ScriptedEngine
 from llmos.syscalls.api import Sys
-from llmos.syscalls.rights import RIGHTS
 
 WAKE_UPS = 50
 
@@ -35,18 +31,6 @@ def resident_mib() -> float:
     """The resident set of this program."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
-
-
-def start(running: Running, main):
-    """Start a function of ``Sys`` as a process with all rights and without limits."""
-
-    async def body(process):
-        return await main(Sys(LocalPort(running.gate, process)))
-
-    return running.machine.start(
-        body, app="sleeper", owner="bench", rights=frozenset(RIGHTS), limits=FREE, priority=Priority.NORMAL,
-        output=AppOutput(),
-    )  # fmt: skip
 
 
 async def wake_ups(running: Running, pids: list[int], woken: dict[int, float]) -> list[float]:
