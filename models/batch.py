@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from itertools import accumulate
 
 import llama_cpp
 import numpy as np
@@ -57,7 +58,7 @@ class Batch:
         wanted = [outputs(part) for part in slices]
         self._outputs[:count] = wanted
         self.c.n_tokens = count
-        return [sum(wanted[:i]) for i in range(count)] if 0 in wanted else list(range(count))
+        return list(accumulate(wanted, initial=0))[:count]
 
 
 def outputs(part: Slice) -> int:
