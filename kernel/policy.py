@@ -65,7 +65,6 @@ class View:
     """What the decision knows of one sequence."""
 
     key: int
-    tree: int  # its process tree
     priority: int  # 0 interactive, 1 normal, 2 batch
     service: float  # tokens computed for its tree by weight, counted from when the tree last became active
     arrival: int

@@ -58,7 +58,8 @@ class Work(ABC):
     sampler: Sampler | None = None
     keys: list[bytes] = field(default_factory=list)  # the blocks of the prompt, see `Prefixes.keys`
     version: int = -1  # of the prefixes when it was looked up last, and
-    cached: int = 0  # how many of the prompt's tokens lay somewhere then
+    cached: int = 0  # how many of the prompt's tokens lay somewhere then, and
+    coming: tuple[Work, int] | None = None  # who was going to have more of them, and how many
 
     def __post_init__(self) -> None:
         self.start(0)

@@ -26,17 +26,14 @@ class Viewing:
             place = Place.SAVED
             if work.shelved is None:
                 # What it will find when it is placed: then short rests of several prompts share a step.
-                found = self._cached(work)
-                left = len(work.feed) - found
+                awaits = self._look_up(work, ready)
+                left = len(work.feed) - work.cached
                 if not process.usage.computed:
                     place = Place.NEW
-                awaits = self._awaits(work, ready, found)
-        root = process.account.root()
         return View(
             key=work.arrival,
-            tree=id(root),
             priority=int(process.priority),
-            service=root.service,
+            service=process.account.root().service,
             arrival=work.arrival,
             place=place,
             left=left,
@@ -49,16 +46,11 @@ class Viewing:
             most=work.most_cut,
         )
 
-    def _cached(self, work: Work) -> int:
-        """Tokens of its prompt that lie somewhere."""
-        version = self._streams.prefixes.version
-        if work.version != version:
-            found = self._streams.best(work)
-            work.version, work.cached = version, found[1] if found is not None else 0
-        return work.cached
+    def _look_up(self, work: Work, ready: Mapping[int, Work]) -> int | None:
+        """Note what lies somewhere of its prompt; who is going to have more of it, and will be there before it.
 
-    def _awaits(self, work: Work, ready: Mapping[int, Work], found: int) -> int | None:
-        """Who is going to have more of its prompt than lies anywhere now, and will be there before it."""
+        Looked up anew only where blocks came or went since, or where who was awaited will not be there.
+        """
 
         def before(other: Work) -> bool:
             if other.arrival not in ready:
@@ -66,5 +58,12 @@ class Viewing:
             ahead = other.arrival < work.arrival and other.process.priority <= work.process.priority
             return other.stream is not None or ahead
 
-        coming = self._streams.coming(work, before)
-        return coming[0].arrival if coming is not None and coming[1] >= found + SOON else None
+        version = self._streams.prefixes.version
+        if work.version != version:
+            found = self._streams.best(work)
+            work.version, work.cached = version, found[1] if found is not None else 0
+            work.coming = self._streams.coming(work, before)
+        elif work.coming is not None and not before(work.coming[0]):
+            work.coming = self._streams.coming(work, before)
+        coming = work.coming
+        return coming[0].arrival if coming is not None and coming[1] >= work.cached + SOON else None

@@ -12,9 +12,7 @@ COSTS = Costs(decode_base=5, decode_each=3, prefill_each=1)
 
 
 def view(key: int, **more) -> View:
-    return View(
-        key, **{"tree": key, "priority": 1, "service": 0.0, "arrival": key, "place": Place.NEW, "left": 40, **more}
-    )
+    return View(key, **{"priority": 1, "service": 0.0, "arrival": key, "place": Place.NEW, "left": 40, **more})
 
 
 def decoding(key: int, **more) -> View:
@@ -37,7 +35,7 @@ def machines(draw):
         left = draw(st.integers(1, 3000)) if place is Place.NEW else draw(st.sampled_from([0, 0, 1, 2, 30, 700]))
         views.append(
             View(
-                key, draw(st.integers(0, 3)), draw(st.integers(0, 2)), draw(st.floats(0, 5000)), key, place, left,
+                key, draw(st.integers(0, 2)), draw(st.floats(0, 5000)), key, place, left,
                 ran=draw(st.integers(0, 300)), passed=draw(st.sampled_from([0.0, 50.0, 500.0, 20_000.0])),
                 started=left == 0, width=draw(st.sampled_from([1, 1, 4])),
                 adapter=draw(st.sampled_from(["", "", "a", "b"])),
