@@ -34,6 +34,7 @@ class Moves:
     back: list[Work] = field(default_factory=list)  # whose state comes back from the shelf
     lost: set[Stream] = field(default_factory=set)  # that got nothing, since a state was lost
     copied: dict[Stream, Saved] = field(default_factory=dict)  # states that several streams begin from
+    outdated: list[int] = field(default_factory=list)  # states on the shelf that nobody goes on from any more
     swaps: int = 0
 
 
@@ -57,10 +58,14 @@ class Placing:
         if work.shelved is None:
             streams.count(len(work.prompt), length)
         stream = streams.free(keep=source)
-        if stream is None:
+        if isinstance(source, Stream) and source.holder is None and source.process is work.process:
+            stream = source  # it goes on from what it computed itself
+        elif stream is None:
             stream = self._swap_out(victim or self._stopped(), moves)
-        elif streams.worth_keeping(stream, but=length if stream is source else 0):
-            self._save(stream, None, work, moves)
+        elif (keep := streams.worth_keeping(stream, but=length if stream is source else 0)) > 0:
+            self._save(stream, keep, None, work, moves)
+        if work.shelved is None and (old := streams.outdated(work.process)) is not None:
+            moves.outdated.append(old)
         streams.give(stream, work)
         if source is None or source is stream:
             self._begin(stream, work, length, moves)
@@ -98,7 +103,10 @@ class Placing:
             self._engine.trim(stream.index, length)
 
         moves.todo.append((work, copy))
-        self._streams.fill(stream, source.tokens[:length], length, work.root)
+        if source.process is not work.process:
+            source.common = max(source.common, length)
+        common = min(source.common, length)
+        self._streams.fill(stream, source.tokens[:length], length, work.root, common)
         work.start(length)
 
     def _restore(self, key: int, stream: Stream, work: Work, length: int, moves: Moves) -> None:
@@ -119,7 +127,8 @@ class Placing:
             streams.fill(stream, kept.tokens, kept.whole, work.root)
             moves.back.append(work)
         else:
-            streams.fill(stream, kept.tokens[:length], length, work.root)
+            common = 0 if kept.process is work.process else length
+            streams.fill(stream, kept.tokens[:length], length, work.root, common)
             work.start(length)
 
     def _lose(self, stream: Stream, moves: Moves) -> NoReturn:
@@ -129,15 +138,20 @@ class Placing:
 
     def _swap_out(self, victim: Work, moves: Moves) -> Stream:
         stream = self._streams.of(victim)
-        self._save(stream, victim, victim, moves)
+        self._save(stream, len(stream.tokens), victim, victim, moves)
         self._streams.leave(victim, forget=False)
         moves.swaps += 1
         return stream
 
-    def _save(self, stream: Stream, victim: Work | None, cause: Work, moves: Moves) -> None:
-        leaving = Leaving(Kept(list(stream.tokens), stream.whole, stream.root), victim)
+    def _save(self, stream: Stream, length: int, victim: Work | None, cause: Work, moves: Moves) -> None:
+        """The first tokens of a stream; where these are not all, the rest is of no use any more."""
+        part = length < len(stream.tokens)
+        process = stream.process if victim is None and not part else None
+        leaving = Leaving(Kept(stream.tokens[:length], min(stream.whole, length), stream.root, process), victim)
 
         def save() -> None:
+            if part:
+                self._engine.trim(stream.index, length)
             leaving.state = self._engine.save(stream.index)
 
         moves.todo.append((cause, save))
@@ -150,9 +164,10 @@ class Placing:
             streams.fill(stream, (), 0, stream.root)
         for work in moves.back:
             if work.shelved is not None:
-                streams.shelf.drop(work.shelved)
-                streams.unshelved(work.shelved)
+                streams.drop(work.shelved)
                 work.shelved = None
+        for key in moves.outdated:
+            streams.drop(key)
         for leaving in moves.leaving:
             work_on = leaving.work
             if leaving.state is None:

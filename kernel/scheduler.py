@@ -148,13 +148,14 @@ class Scheduler:
         root.service = max(root.service, self._served)
 
     async def gone(self, process: Process) -> None:
-        """Wait until nothing of a process is left in the engine: at most the step under way."""
+        """Wait until nothing of a process that ends is left in the engine: at most the step under way."""
         for work in self._work:
             if work.process is process:
                 work.done.cancel()
         self._wake.set()
         while any(w.process is process for w in self._work):
             await self._boundary.wait()
+        self.streams.leave_off(process)
 
     def wake(self) -> None:
         """Something changed (CONT, for one): look again."""
@@ -329,8 +330,7 @@ class Scheduler:
         self.streams.prefixes.fulfil(work)
         self.streams.leave(work, forget=doomed)
         if work.shelved is not None:
-            self.shelf.drop(work.shelved)
-            self.streams.unshelved(work.shelved)
+            self.streams.drop(work.shelved)
         work.close()
         return stream
 

@@ -1,7 +1,8 @@
 """The engine's streams: who holds which, what lies in each, and which prompt may start from it.
 
 What is left in a stream after its work is done stays as a cache for prompts that begin alike; when the stream is
-needed for something else, its state goes on the shelf. A prefix is shared only where computing it again would give
+needed for something else, its state goes on the shelf: all of it where it is the last that a living process computed,
+else the beginning that several processes had in common. A prefix is shared only where computing it again would give
 the same bits: tokens that were prefilled in cuts of at least the engine's grain, from the start; where the grain is 1,
 every token.
 """
@@ -10,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from ..models.engine import EngineInfo
 from .prefixes import Prefixes
+from .process import Process
 from .sequence import Root, Work
 from .shelf import Shelf
 
@@ -28,6 +31,8 @@ class Stream:
     tokens: list[int] = field(default_factory=list)
     whole: int = 0  # leading tokens that may be shared
     root: Root = ("", "")
+    process: Process | None = None  # who computed it
+    common: int = 0  # leading tokens that processes have begun with from one another
     holder: Work | None = None
     used: int = 0  # tick of the last use
 
@@ -39,6 +44,7 @@ class Kept:
     tokens: list[int]
     whole: int
     root: Root
+    process: Process | None
 
 
 Holder = Stream | int
@@ -59,6 +65,8 @@ class Streams:
         self.placed = 0  # of how many
         self._grain = info.grain
         self._tick = 0
+        self._last: WeakKeyDictionary[Process, int] = WeakKeyDictionary()  # tick of the last stream that each got
+        self._parked: WeakKeyDictionary[Process, int] = WeakKeyDictionary()  # what it computed last, on the shelf
 
     def of(self, work: Work) -> Stream:
         """The stream that a work holds."""
@@ -101,13 +109,14 @@ class Streams:
     def give(self, stream: Stream, work: Work) -> None:
         """The work holds the stream from now on."""
         self._tick += 1
-        stream.holder, stream.used = work, self._tick
+        stream.holder, stream.used, stream.process = work, self._tick, work.process
+        self._last[work.process] = self._tick
         work.stream, work.ran = stream.index, 0
 
-    def fill(self, stream: Stream, tokens: Sequence[int], whole: int, root: Root) -> None:
+    def fill(self, stream: Stream, tokens: Sequence[int], whole: int, root: Root, common: int = 0) -> None:
         """Something else lies in the stream now."""
         self.prefixes.drop(stream)
-        stream.tokens, stream.whole, stream.root = list(tokens), whole, root
+        stream.tokens, stream.whole, stream.root, stream.common = list(tokens), whole, root, common
         self.prefixes.put(stream, root, stream.tokens, whole)
 
     def wrote(self, stream: Stream, tokens: Sequence[int], cut: int) -> None:
@@ -121,6 +130,7 @@ class Streams:
     def cut(self, stream: Stream, length: int) -> None:
         """Keep the first ``length`` tokens."""
         del stream.tokens[length:]
+        stream.common = min(stream.common, length)
         if stream.whole > length:
             stream.whole = length
             self.prefixes.shorten(stream, length)
@@ -140,25 +150,43 @@ class Streams:
             if stream.holder is None:
                 self.fill(stream, (), 0, ("", ""))
         for key in list(self.kept):
-            self.shelf.drop(key)
-            self.unshelved(key)
+            self.drop(key)
 
     # -- the shelf --
 
-    def worth_keeping(self, stream: Stream, but: int = 0) -> bool:
-        """Whether much of what lies in an idle stream lies nowhere else; ``but`` so many tokens that stay in it."""
-        rest = stream.whole - but
-        if rest < WORTH:
-            return False
-        keys = self.prefixes.keys(stream.tokens)
-        found = self.prefixes.find(stream.root, stream.tokens, keys, stream.whole)
-        elsewhere = max((length for holder, length in found if holder is not stream), default=0)
-        return stream.whole - elsewhere >= WORTH
+    def worth_keeping(self, stream: Stream, but: int = 0) -> int:
+        """How much of an idle stream should go on the shelf; ``but`` so many tokens that stay in it. 0: it may go."""
+        process = stream.process
+        latest = process is not None and process.alive and self._last.get(process) == stream.used
+        length = len(stream.tokens) if latest else stream.common
+        shared = min(stream.whole, length)
+        if shared - but < WORTH:
+            return 0
+        keys = self.prefixes.keys(stream.tokens[:shared])
+        found = self.prefixes.find(stream.root, stream.tokens, keys, shared)
+        elsewhere = max((has for holder, has in found if holder is not stream), default=0)
+        return length if shared - elsewhere >= WORTH else 0
+
+    def outdated(self, process: Process) -> int | None:
+        """The state on the shelf that a process goes on from no more, now that it computes something newer."""
+        return self._parked.pop(process, None)
+
+    def leave_off(self, process: Process) -> None:
+        """A process has ended: what it computed last need not be kept for it."""
+        if (key := self.outdated(process)) is not None:
+            self.drop(key)
+
+    def drop(self, key: int) -> None:
+        """A state on the shelf is not needed any more."""
+        self.shelf.drop(key)
+        self.unshelved(key)
 
     def shelved(self, key: int, kept: Kept) -> None:
         """A state lies on the shelf now."""
         self.kept[key] = kept
         self.prefixes.put(key, kept.root, kept.tokens, kept.whole)
+        if kept.process is not None:
+            self._parked[kept.process] = key
 
     def unshelved(self, key: int) -> None:
         """It no longer does."""

@@ -87,6 +87,31 @@ async def test_siblings_started_together_share_the_first_block(serve):
     assert [w.reused for w in written] == [0, 128, 128, 128, 128, 128]
 
 
+async def test_of_a_conversation_only_what_was_computed_last_is_kept(serve):
+    scheduler = serve(ScriptedEngine(counting, streams=2, window=4096))
+    talk, others = process(1), [process(i) for i in range(2, 8)]
+    for turn in range(1, 13):
+        await write(scheduler, talk, "t" * (200 * turn))
+        await asyncio.gather(*(write(scheduler, other, f"{other.pid}{turn} " * 60) for other in others))
+    assert 0 < scheduler.shelf.meters()["in_memory"] <= 1 + len(others)
+    assert (await write(scheduler, talk, "t" * 2500)).reused == 2400
+    for one in (talk, *others):
+        await scheduler.gone(one)
+    assert scheduler.shelf.meters()["in_memory"] == 0
+
+
+async def test_what_processes_began_with_in_common_outlives_them(serve):
+    scheduler = serve(ScriptedEngine(counting, streams=2, window=4096))
+    head = "h" * 300
+    for pid in (1, 2):
+        one = process(pid)
+        await write(scheduler, one, head + str(pid) * 200)
+        await scheduler.gone(one)
+        one.settle(State.DONE)
+    await asyncio.gather(*(write(scheduler, process(i), f"{i} " * 200) for i in range(3, 7)))
+    assert (await write(scheduler, process(9), head + "9" * 200)).reused == 300
+
+
 async def test_options_are_scored_by_likelihood(serve):
     engine = ScriptedEngine(lambda p: "yes, surely")
     scheduler = serve(engine)
