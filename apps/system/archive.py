@@ -4,9 +4,10 @@
     manifest.json    {"format": 1, "llmos", "made", "files": {name: {"size", "sha256"}}, "links": {name: target},
                      "rows": {table: count}}; the last entry, so a file that was cut short has none
 
-Models are left out, which can be had again, and so are indexes, which are made from the store.
+Models are left out, which can be had again, and so are indexes, which are made from the store, and saved states.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -23,7 +24,7 @@ from ...kernel.errors import BadInput, NotFound, Storage
 
 OnProgress = Callable[[str, float], None]
 
-LEFT_OUT = {"models", "index", "run", "lock"}
+LEFT_OUT = {"models", "index", "run", "swap", "lock"}
 STORE = "llmos.db"
 MANIFEST = "manifest.json"
 BELOW = "home/"
@@ -65,7 +66,9 @@ def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
             if there != {BELOW + name for name in manifest.files}:
                 raise Storage(f"{path} holds other files than it says", hint="use another backup")
             yield archive, manifest
-    except _BROKEN as wrong:
+    except (*_BROKEN, OSError) as wrong:
+        if isinstance(wrong, OSError) and wrong.errno != errno.EINVAL:  # a place before the file's begin
+            raise
         what = str(wrong).splitlines()[0] if str(wrong) else type(wrong).__name__
         raise Storage(f"{path} is no backup, or is damaged or cut short: {what}", hint="use another backup") from None
 

@@ -176,6 +176,8 @@ def full(home):
     (home.apps / "linked" / "src").symlink_to("/somewhere/src")
     (home.models / "big.gguf").write_bytes(b"0" * 100)
     (home.run / "left").touch()
+    home.swap.mkdir()
+    (home.swap / "1.state").touch()
     return home
 
 
@@ -205,6 +207,7 @@ def test_there_and_back(full, llmos, tmp_path):
     assert (new.apps / "count" / "llmos_count" / "app.py").read_text() == "x = 1"
     assert os.readlink(new.apps / "linked" / "src") == "/somewhere/src"
     assert not list(new.models.iterdir())
+    assert not new.swap.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.zip", "home", "new"]
     private = [new.apps, new.apps / "count", new.apps / "count" / "llmos_count" / "app.py", new.database]
     assert [path.stat().st_mode & 0o077 for path in private] == [0] * len(private)
@@ -269,6 +272,19 @@ def test_flipped_bits_never_pass(full, llmos, tmp_path):
             assert pids(new) == [1, 2, 3]
             shutil.rmtree(new.root)
     assert sound < 10  # dates and the like
+
+
+def test_places_before_the_begin_of_the_file(full, llmos, tmp_path):
+    """A zip whose list stands earlier than its end record says: its entries would begin before the file does."""
+    file = tmp_path / "b.zip"
+    llmos(full, file)
+    data = bytearray(file.read_bytes())
+    at = data.rindex(b"PK\5\6") + 16
+    data[at : at + 4] = (int.from_bytes(data[at : at + 4], "little") + (1 << 24)).to_bytes(4, "little")
+    file.write_bytes(data)
+    code, _, err = llmos(full, "verify", file)
+    assert code == 74
+    assert "damaged" in err
 
 
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "apps/linked/src/evil", "a/../../evil"])
